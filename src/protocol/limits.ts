@@ -1,0 +1,23 @@
+// Every number that both ends of the wire must agree on, or that bounds what one end accepts from the other.
+// Timers and limits that an operator may change are in daemon/config.ts.
+
+/** Version of the protocol; ends that differ in it refuse each other with ERR_TLSHUB_VERSION. */
+export const PROTOCOL_VERSION = 1;
+
+/** Longest line on link or lane, in bytes, newline included; a longer one closes the connection. */
+export const MAX_LINE_BYTES = 1024 * 1024;
+
+/** Largest blob (a CA list) that a link may put, in bytes. */
+export const MAX_BLOB_BYTES = 8 * 1024 * 1024;
+
+/** Bytes of a blob that one `put` call carries at most, before base64. */
+export const MAX_BLOB_CHUNK_BYTES = 512 * 1024;
+
+/** Most bytes a holder may give back as unread when it detaches. */
+export const MAX_UNREAD_BYTES = 1024 * 1024;
+
+/** Longest path of a Unix socket on Linux, in bytes without the terminating zero (sun_path, unix(7)). */
+export const MAX_SOCKET_PATH_BYTES = 107;
+
+/** Longest time that a caller may ask to wait for a session, in milliseconds (one day). */
+export const MAX_WAIT_MS = 24 * 60 * 60 * 1000;

@@ -1,0 +1,286 @@
+// Every message of the wire with its schema: calls (wrapper → daemon, answered once), replies, and events (either
+// way, not answered). PROTOCOL.md is the contract; test/repo compares its tables with the ones below.
+import * as v from 'valibot';
+import { ERROR_CODES, TlshubError, type TlshubErrorCode } from '../errors.ts';
+import { MAX_WAIT_MS } from './limits.ts';
+import { sessionKeySchema, sha256Schema } from './session-key.ts';
+
+const base64 = v.pipe(v.string(), v.regex(/^[A-Za-z0-9+/]*={0,2}$/, 'is not base64'));
+const count = v.pipe(v.number(), v.safeInteger(), v.minValue(0));
+const waitMs = v.pipe(v.number(), v.integer(), v.minValue(0), v.maxValue(MAX_WAIT_MS));
+const processId = v.pipe(v.string(), v.regex(/^[0-9a-f]{32}$/, 'is not 128 bits in hexadecimal'));
+/** Names a lane within its process; drawn by the wrapper, never used twice. */
+const laneId = v.pipe(v.number(), v.safeInteger(), v.minValue(1));
+const callId = v.pipe(v.number(), v.safeInteger(), v.minValue(1));
+const sessionId = v.pipe(v.string(), v.regex(/^s[1-9][0-9]*$/, 'is not a session id'));
+
+/** Settings of the TCP connection that each lease sets anew. */
+const socketSettings = v.strictObject({
+  noDelay: v.optional(v.boolean()),
+  keepAlive: v.optional(v.boolean()),
+  /** Milliseconds. */
+  keepAliveInitialDelay: v.optional(count),
+});
+
+/** Calls that open a lane: the first and only line on it; raw bytes follow the reply. */
+export const laneCalls = {
+  lease: v.strictObject({
+    call: v.literal('lease'),
+    protocol: count,
+    process: v.optional(processId),
+    lane: v.optional(laneId),
+    pid: v.optional(count),
+    key: sessionKeySchema,
+    wait: waitMs,
+    socket: socketSettings,
+  }),
+  attach: v.strictObject({
+    call: v.literal('attach'),
+    protocol: count,
+    process: v.optional(processId),
+    lane: v.optional(laneId),
+    pid: v.optional(count),
+    handle: v.pipe(v.string(), v.maxLength(256)),
+    wait: waitMs,
+    socket: socketSettings,
+  }),
+} as const;
+
+/** Calls on a link; each carries an `id` that its reply repeats as `reply`. */
+export const linkCalls = {
+  hello: v.strictObject({
+    call: v.literal('hello'),
+    id: callId,
+    protocol: count,
+    process: processId,
+    pid: count,
+    version: v.pipe(v.string(), v.maxLength(64)),
+  }),
+  /** `sent` and `received` are the wrapper's byte counts of the lane, `received` what the application consumed. */
+  release: v.strictObject({
+    call: v.literal('release'),
+    id: callId,
+    lane: laneId,
+    sent: count,
+    received: count,
+  }),
+  detach: v.strictObject({ call: v.literal('detach'), id: callId, lane: laneId, sent: count }),
+  /** Follows `detach`: that many unread bytes come back on the lane, then its end. */
+  detached: v.strictObject({ call: v.literal('detached'), id: callId, lane: laneId, unread: count }),
+  /** The application's own check refused the peer's certificate: the session ends for everyone. */
+  refuse: v.strictObject({ call: v.literal('refuse'), id: callId, lane: laneId }),
+  put: v.strictObject({
+    call: v.literal('put'),
+    id: callId,
+    sha256: sha256Schema,
+    offset: count,
+    data: base64,
+    last: v.boolean(),
+  }),
+  set: v.strictObject({
+    call: v.literal('set'),
+    id: callId,
+    lane: laneId,
+    noDelay: v.optional(v.boolean()),
+    keepAlive: v.optional(v.boolean()),
+    keepAliveInitialDelay: v.optional(count),
+    maxSendFragment: v.optional(v.pipe(v.number(), v.integer(), v.minValue(512), v.maxValue(16384))),
+    disableRenegotiation: v.optional(v.literal(true)),
+  }),
+  renegotiate: v.strictObject({
+    call: v.literal('renegotiate'),
+    id: callId,
+    lane: laneId,
+    rejectUnauthorized: v.optional(v.boolean()),
+    requestCert: v.optional(v.boolean()),
+  }),
+  /** RFC 5705 exporter; `process` and `lane` because it may come on a link of its own (it is a blocking call). */
+  export: v.strictObject({
+    call: v.literal('export'),
+    id: callId,
+    process: processId,
+    lane: laneId,
+    length: v.pipe(v.number(), v.integer(), v.minValue(1), v.maxValue(16384)),
+    label: v.pipe(v.string(), v.maxLength(1024)),
+    context: v.nullable(base64),
+  }),
+  sessions: v.strictObject({ call: v.literal('sessions'), id: callId }),
+  inspect: v.strictObject({ call: v.literal('inspect'), id: callId, session: sessionId }),
+  close: v.strictObject({ call: v.literal('close'), id: callId, session: sessionId }),
+  status: v.strictObject({ call: v.literal('status'), id: callId }),
+  /** Ends the daemon: no new sessions, lanes may finish for `deadline` milliseconds. */
+  drain: v.strictObject({ call: v.literal('drain'), id: callId, deadline: v.optional(waitMs) }),
+} as const;
+
+const wireError = v.looseObject({ code: v.optional(v.string()), message: v.string() });
+
+/** Events: neither side answers them. */
+export const events = {
+  /** Either way: the sender's side of the lane ends now (`rc` 0 cleanly, −1 not); `bytes` is what it sent before. */
+  'lane-end': v.strictObject({
+    event: v.literal('lane-end'),
+    lane: laneId,
+    rc: v.picklist([0, -1]),
+    bytes: count,
+    error: v.optional(wireError),
+  }),
+  /** Daemon → wrapper: the peer has sent a session ticket; `ticket` is an opaque name of it, not the ticket. */
+  ticket: v.strictObject({ event: v.literal('ticket'), lane: laneId, ticket: base64 }),
+  /** Daemon → wrapper: the daemon is shutting down; lanes may finish, new ones are refused. */
+  drain: v.strictObject({ event: v.literal('drain'), deadline: count }),
+} as const;
+
+/** What the wrapper must know of a TLS session to answer the members of `tls.TLSSocket`. */
+export const tlsInfoSchema = v.object({
+  protocol: v.nullable(v.string()),
+  cipher: v.nullable(v.object({ name: v.string(), standardName: v.string(), version: v.string() })),
+  /** `false` when none was agreed, as `tls.TLSSocket.alpnProtocol`. */
+  alpnProtocol: v.union([v.string(), v.literal(false), v.null()]),
+  servername: v.nullable(v.union([v.string(), v.literal(false)])),
+  authorized: v.boolean(),
+  authorizationError: v.nullable(v.string()),
+  /** The peer's certificate and its issuers as far as they are known, DER. */
+  peerChain: v.array(base64),
+  /** True when the last certificate of the chain is its own issuer. */
+  peerChainRooted: v.boolean(),
+  /** Our own certificate, DER. */
+  certificate: v.nullable(base64),
+  ephemeralKeyInfo: v.nullable(v.record(v.string(), v.union([v.string(), v.number()]))),
+  finished: v.nullable(base64),
+  peerFinished: v.nullable(base64),
+  /** `tls-exporter` channel binding (RFC 9266), 32 bytes. */
+  exporter: v.nullable(base64),
+  sharedSigalgs: v.array(v.string()),
+  resumed: v.boolean(),
+  /** Opaque name of the session's ticket, or `null` when the peer sent none yet. */
+  ticket: v.nullable(base64),
+  localAddress: v.nullable(v.string()),
+  localPort: v.nullable(v.number()),
+  localFamily: v.nullable(v.string()),
+  remoteAddress: v.nullable(v.string()),
+  remotePort: v.nullable(v.number()),
+  remoteFamily: v.nullable(v.string()),
+});
+
+/** Description of one TLS session, as an open reply carries it. */
+export type TlsInfo = v.InferOutput<typeof tlsInfoSchema>;
+
+/** An event that node:tls emitted while the session was opened, with its arguments (see wire-value.ts). */
+export const openEventSchema = v.tuple([
+  v.picklist([
+    'lookup',
+    'connectionAttempt',
+    'connectionAttemptFailed',
+    'connectionAttemptTimeout',
+    'connect',
+    'OCSPResponse',
+  ]),
+  v.array(v.unknown()),
+]);
+
+/** One replayed event. */
+export type OpenEvent = v.InferOutput<typeof openEventSchema>;
+
+/** The reply on a lane: done with the session's description, or failed with the error of the SSL call. */
+export const laneReplySchema = v.variant('rc', [
+  v.object({
+    rc: v.literal(1),
+    session: sessionId,
+    reused: v.boolean(),
+    events: v.array(openEventSchema),
+    tls: tlsInfoSchema,
+  }),
+  v.object({ rc: v.literal(-1), error: wireError, events: v.array(openEventSchema) }),
+]);
+
+/** A lane's reply line. */
+export type LaneReply = v.InferOutput<typeof laneReplySchema>;
+
+/** A reply on a link; what it carries besides depends on the call (PROTOCOL.md). */
+export const linkReplySchema = v.looseObject({
+  reply: callId,
+  rc: v.picklist([1, 0, -1]),
+  error: v.optional(wireError),
+});
+
+/** A link's reply. */
+export type LinkReply = v.InferOutput<typeof linkReplySchema>;
+
+/** A call that opens a lane. */
+export type LaneCall = {
+  [Name in keyof typeof laneCalls]: v.InferOutput<(typeof laneCalls)[Name]>;
+}[keyof typeof laneCalls];
+/** A call on a link. */
+export type LinkCall = {
+  [Name in keyof typeof linkCalls]: v.InferOutput<(typeof linkCalls)[Name]>;
+}[keyof typeof linkCalls];
+/** The call of one name. */
+export type LinkCallOf<Name extends keyof typeof linkCalls> = v.InferOutput<(typeof linkCalls)[Name]>;
+/** An event. */
+export type WireEvent = {
+  [Name in keyof typeof events]: v.InferOutput<(typeof events)[Name]>;
+}[keyof typeof events];
+/** An error as it travels. */
+export type WireError = v.InferOutput<typeof wireError>;
+
+type Table = Readonly<Record<string, v.GenericSchema>>;
+
+/**
+ * The message checked against the schema of its name in a table.
+ * Throws `unknownCode` for a name that the table lacks and `invalidCode` for a message that does not fit.
+ */
+function check<Schemas extends Table>(
+  table: Schemas,
+  name: unknown,
+  message: unknown,
+  unknownCode: TlshubErrorCode,
+  invalidCode: TlshubErrorCode,
+): v.InferOutput<Schemas[keyof Schemas]> {
+  if (typeof name !== 'string' || !Object.hasOwn(table, name)) {
+    const shown = typeof name === 'string' ? JSON.stringify(name.slice(0, 64)) : 'without a name';
+    throw new TlshubError(unknownCode, `${ERROR_CODES[unknownCode]} (${shown})`);
+  }
+  return checkSchema(table[name] as Schemas[keyof Schemas], message, invalidCode, name);
+}
+
+function checkSchema<Schema extends v.GenericSchema>(
+  schema: Schema,
+  message: unknown,
+  code: TlshubErrorCode,
+  what: string,
+): v.InferOutput<Schema> {
+  const result = v.safeParse(schema, message, { abortEarly: true });
+  if (result.success) return result.output;
+  const [issue] = result.issues;
+  // The issue's own text may quote what was received, which can be a private key; the path cannot.
+  const path = v.getDotPath(issue);
+  throw new TlshubError(
+    code,
+    `${what}: ${path === null ? 'the message' : `"${path}"`} does not fit (expected ${issue.expected ?? 'another value'})`,
+  );
+}
+
+/** The link call in a line's value. Throws ERR_TLSHUB_UNKNOWN_CALL or ERR_TLSHUB_INVALID_CALL. */
+export function parseLinkCall(message: Record<string, unknown>): LinkCall {
+  return check(linkCalls, message.call, message, 'ERR_TLSHUB_UNKNOWN_CALL', 'ERR_TLSHUB_INVALID_CALL');
+}
+
+/** The lane call in a line's value. Throws ERR_TLSHUB_UNKNOWN_CALL or ERR_TLSHUB_INVALID_CALL. */
+export function parseLaneCall(message: Record<string, unknown>): LaneCall {
+  return check(laneCalls, message.call, message, 'ERR_TLSHUB_UNKNOWN_CALL', 'ERR_TLSHUB_INVALID_CALL');
+}
+
+/** The event in a line's value. Throws ERR_TLSHUB_PROTOCOL: an unknown event cannot be answered. */
+export function parseEvent(message: Record<string, unknown>): WireEvent {
+  return check(events, message.event, message, 'ERR_TLSHUB_PROTOCOL', 'ERR_TLSHUB_PROTOCOL');
+}
+
+/** The reply line of a lane. Throws ERR_TLSHUB_PROTOCOL. */
+export function parseLaneReply(message: Record<string, unknown>): LaneReply {
+  return checkSchema(laneReplySchema, message, 'ERR_TLSHUB_PROTOCOL', 'reply');
+}
+
+/** A reply on a link. Throws ERR_TLSHUB_PROTOCOL. */
+export function parseLinkReply(message: Record<string, unknown>): LinkReply {
+  return checkSchema(linkReplySchema, message, 'ERR_TLSHUB_PROTOCOL', 'reply');
+}
