@@ -21,3 +21,18 @@ export const MAX_SOCKET_PATH_BYTES = 107;
 
 /** Longest time that a caller may ask to wait for a session, in milliseconds (one day). */
 export const MAX_WAIT_MS = 24 * 60 * 60 * 1000;
+
+/** Most payload bytes of one frame on a framed lane. */
+export const MAX_FRAME_PAYLOAD_BYTES = 64 * 1024;
+
+/** Largest stream offset that a frame can carry; a payload must end at or before it. */
+export const MAX_FRAME_OFFSET = 2 ** 48 - 1;
+
+/** Most bytes that one direction of a framed lane may have unacknowledged (or uncredited). */
+export const FRAME_WINDOW_BYTES = 256 * 1024;
+
+/** Longest message of turn mode where the session sets no limit of its own, in bytes, delimiter or prefix included. */
+export const DEFAULT_MAX_MESSAGE_BYTES = 1024 * 1024;
+
+/** Longest delimiter of turn mode, in bytes of UTF-8. */
+export const MAX_DELIMITER_BYTES = 256;

@@ -143,6 +143,8 @@ export const tlsInfoSchema = v.object({
   peerChain: v.array(base64),
   /** True when the last certificate of the chain is its own issuer. */
   peerChainRooted: v.boolean(),
+  /** How many of the chain the peer sent itself; the others come from the trusted list. */
+  peerSent: count,
   /** Our own certificate, DER. */
   certificate: v.nullable(base64),
   ephemeralKeyInfo: v.nullable(v.record(v.string(), v.union([v.string(), v.number()]))),

@@ -17,7 +17,7 @@ export const sha256Schema = v.pipe(v.string(), v.regex(/^[0-9a-f]{64}$/, 'is not
 
 /** Fields of the session key as they travel; names are Node's where Node has one, contents are base64. */
 export const sessionKeyFields = {
-  /** Host to connect to; `null` with `path`. */
+  /** Host to connect to; with `path` only the name that the certificate is checked against, or `null`. */
   host: text,
   /** TCP port, 0–65535; `null` with `path`. */
   port: v.nullable(v.pipe(v.number(), v.integer(), v.minValue(0), v.maxValue(65535))),
@@ -32,7 +32,7 @@ export const sessionKeyFields = {
   autoSelectFamily: v.boolean(),
   /** Milliseconds per address. */
   autoSelectFamilyAttemptTimeout: v.pipe(v.number(), v.integer(), v.minValue(1)),
-  /** SNI; `null` lets node:tls derive it from the host. */
+  /** SNI; `null` sends none, and the certificate is checked against the host. */
   servername: text,
   /** ALPN list in wire form (RFC 7301 §3.1). */
   ALPNProtocols: v.nullable(base64),
@@ -42,7 +42,7 @@ export const sessionKeyFields = {
   requestOCSP: v.boolean(),
   /** Least size of a Diffie-Hellman prime, in bits. */
   minDHSize: integer,
-  /** SHA-256 of the trusted CA certificates (PEM texts joined by newlines). */
+  /** SHA-256 of the trusted CA certificates (see ca-blob.ts). */
   ca: sha256Schema,
   cert: contents,
   key: protectedContents,
@@ -63,6 +63,8 @@ export const sessionKeyFields = {
   sessionTimeout: integer,
   ticketKeys: v.nullable(base64),
   allowPartialTrustChain: flag,
+  /** In order of preference (RFC 8879); a daemon whose Node knows no such option offers none. */
+  certificateCompression: v.nullable(v.array(v.picklist(['zlib', 'brotli', 'zstd']))),
 } as const;
 
 /** Schema of a session key: every field present, none unknown. */

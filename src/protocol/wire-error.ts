@@ -25,16 +25,16 @@ const PLAIN_PROPERTIES = [
 /**
  * An error as it travels. The peer's certificate on it (`cert`) is left out: the receiver rebuilds it from `certs`.
  * @param error what a TLS or socket call failed with
- * @param certs base64 DER of the chain, for an error that carries the peer's certificate
+ * @param chain the peer's certificate and its issuers (base64 DER), for an error that carries it
  */
-export function encodeError(error: Error, certs?: readonly string[]): WireError {
+export function encodeError(error: Error, chain?: { certificates: readonly string[]; rooted: boolean }): WireError {
   const source = error as unknown as Record<string, unknown>;
   const wire: WireError = { message: error.message, name: error.name };
   for (const property of PLAIN_PROPERTIES) {
     if (source[property] !== undefined) Object.assign(wire, { [property]: source[property] });
   }
   if (error instanceof AggregateError) wire.errors = error.errors.map((inner) => encodeError(inner as Error));
-  if (certs !== undefined && 'cert' in source) wire.certs = certs;
+  if (chain !== undefined) Object.assign(wire, { certs: chain.certificates, certsRooted: chain.rooted });
   return wire;
 }
 
@@ -52,9 +52,14 @@ export function decodeError(wire: WireError): Error {
   return error;
 }
 
+const CLASSES: ReadonlyMap<unknown, ErrorConstructor> = new Map([
+  ['TypeError', TypeError],
+  ['RangeError', RangeError],
+  ['SyntaxError', SyntaxError],
+]);
+
 function makeError(wire: WireError): Error {
-  const classes: Record<string, ErrorConstructor> = { TypeError, RangeError, SyntaxError };
-  return new (classes[String(wire.name)] ?? Error)(wire.message);
+  return new (CLASSES.get(wire.name) ?? Error)(wire.message);
 }
 
 function isWireError(value: unknown): value is WireError {

@@ -1,0 +1,36 @@
+// What the verbs that ask a running daemon have in common: their flags, the one link, and that none of them starts a
+// daemon. A verb is a function that makes a commander command; main.ts lists them.
+import { Command } from 'commander';
+import { addDirectoryOption, directoryOf } from './daemon-options.ts';
+import type { OutputOptions } from './output.ts';
+
+/** Flags of every verb that asks a daemon. */
+export interface ClientFlags extends OutputOptions {
+  readonly directory?: string;
+}
+
+/**
+ * A verb with `--directory` and `--json`.
+ * @param name of the verb
+ * @param description one sentence
+ */
+export function clientCommand(name: string, description: string): Command {
+  const command = new Command(name).description(description);
+  return addDirectoryOption(command).option('--json', 'print one JSON value');
+}
+
+/**
+ * The link to the daemon that the flags mean; it starts none.
+ * @param flags of the verb
+ */
+export async function openLink(flags: ClientFlags) {
+  const { DaemonLink } = await import('../wrapper/daemon-link.ts');
+  return DaemonLink.for(directoryOf(flags), false);
+}
+
+/** The text for `addHelpText('after', …)`: each example with what it does. */
+export function examples(lines: Readonly<Record<string, string>>): string {
+  const width = Math.max(...Object.keys(lines).map((line) => line.length));
+  const shown = Object.entries(lines).map(([line, what]) => `  $ ${line.padEnd(width)}  # ${what}`);
+  return `\nExamples:\n${shown.join('\n')}`;
+}

@@ -1,0 +1,151 @@
+// What the calls of a link do: one handler for each, in one table. A handler answers the fields of its reply, or
+// throws the error that the reply carries. A process reaches its own lanes only; sessions are listed per uid.
+import { TlshubError } from '../errors.ts';
+import type { LinkCallOf, linkCalls } from '../protocol/messages.ts';
+import type { BlobStore } from './blob-store.ts';
+import type { Handles } from './handles.ts';
+import type { LinkPeer } from './link-peer.ts';
+import type { Pool } from './pool.ts';
+import type { Relay } from './relay.ts';
+import type { Session } from './session.ts';
+import type { SessionTable } from './session-table.ts';
+import { applySocketSettings } from './socket-settings.ts';
+import { describeSession, type StatusReport } from './status.ts';
+
+/** What the handlers work on. */
+export interface CallServices {
+  table: SessionTable;
+  pool: Pool;
+  handles: Handles;
+  blobs: BlobStore;
+  /** The link of a process, by the id of its hello. */
+  linkOf(processId: string): LinkPeer | undefined;
+  status(): StatusReport;
+  /** Begins the end of the daemon; answers how many milliseconds lanes may run on. */
+  drain(deadlineMs: number | undefined): number;
+}
+
+type CallName = Exclude<keyof typeof linkCalls, 'hello'>;
+type Handler<Name extends CallName> = (
+  services: CallServices,
+  link: LinkPeer,
+  call: LinkCallOf<Name>,
+) => object | Promise<object>;
+
+/** The handlers by call. */
+export const CALL_HANDLERS: { readonly [Name in CallName]: Handler<Name> } = {
+  async release({ pool, handles }, link, call) {
+    const relay = relayOf(link, call.lane);
+    const doubt = await relay.release(call.sent, call.received);
+    if (doubt !== undefined) return { pooled: false, reason: doubt };
+    handles.revoke(relay.session);
+    const reason = relay.session.tainted;
+    pool.giveBack(relay.session);
+    return reason === undefined ? { pooled: true } : { pooled: false, reason };
+  },
+
+  async detach(_services, link, call) {
+    return { delivered: await relayOf(link, call.lane).stop(call.sent) };
+  },
+
+  async detached({ table, handles }, link, call) {
+    const relay = relayOf(link, call.lane);
+    await relay.takeBack(call.unread);
+    table.move(relay.session, 'detached');
+    return { handle: handles.issue(relay.session) };
+  },
+
+  refuse({ pool }, link, call) {
+    pool.refuse(relayOf(link, call.lane).session);
+    return {};
+  },
+
+  put({ blobs }, link, call) {
+    blobs.put(link, call);
+    return {};
+  },
+
+  set(_services, link, call) {
+    const { session } = relayOf(link, call.lane);
+    applySocketSettings(session.tls, call);
+    if (call.maxSendFragment !== undefined) {
+      session.tls.setMaxSendFragment(call.maxSendFragment);
+      session.tainted = 'its holder set the fragment size';
+    }
+    if (call.disableRenegotiation === true) {
+      session.tls.disableRenegotiation();
+      session.tainted = 'its holder disabled renegotiation';
+    }
+    return {};
+  },
+
+  async renegotiate(_services, link, call) {
+    const { session } = relayOf(link, call.lane);
+    session.tainted = 'its holder renegotiated';
+    const { rejectUnauthorized, requestCert } = call;
+    await new Promise<void>((resolve, reject) => {
+      const started = session.tls.renegotiate({ rejectUnauthorized, requestCert }, (error) => {
+        if (error) reject(error);
+        else resolve();
+      });
+      if (started === false) reject(new TlshubError('ERR_TLSHUB_UNSUPPORTED', 'the session has ended'));
+    });
+    return {};
+  },
+
+  export({ linkOf }, link, call) {
+    // The call blocks its process, so it comes on a link of its own; the process id, which only that process knows,
+    // says whose lane is meant.
+    const holder = linkOf(call.process);
+    if (holder === undefined || holder.identity.uid !== link.identity.uid)
+      throw new TlshubError('ERR_TLSHUB_NOT_OWNER');
+    const { tls } = relayOf(holder, call.lane).session;
+    const context = call.context === null ? undefined : Buffer.from(call.context, 'base64');
+    // Without a context the argument must be absent: RFC 5705 tells "no context" from "an empty one".
+    const material =
+      context === undefined
+        ? (tls.exportKeyingMaterial as (length: number, label: string) => Buffer)(call.length, call.label)
+        : tls.exportKeyingMaterial(call.length, call.label, context);
+    return { material: material.toString('base64') };
+  },
+
+  sessions({ table }, link) {
+    const own = [...table.all()].filter((session) => session.uid === link.identity.uid);
+    return { sessions: own.map((session) => describeSession(session)) };
+  },
+
+  inspect({ table }, link, call) {
+    return { session: describeSession(ownSession(table, link, call.session), 'in full') };
+  },
+
+  close({ table }, link, call) {
+    const session = ownSession(table, link, call.session);
+    session.close(
+      'closed by the operator',
+      'abrupt',
+      new TlshubError('ERR_TLSHUB_CLOSED', 'closed by the operator'),
+    );
+    return {};
+  },
+
+  status({ status }) {
+    return { status: status() };
+  },
+
+  drain({ drain }, _link, call) {
+    return { deadline: drain(call.deadline) };
+  },
+};
+
+function relayOf(link: LinkPeer, lane: number): Relay {
+  const relay = link.relays.get(lane);
+  if (relay === undefined || relay.over) throw new TlshubError('ERR_TLSHUB_NOT_LEASED');
+  return relay;
+}
+
+function ownSession(table: SessionTable, link: LinkPeer, id: string): Session {
+  const session = table.get(id);
+  if (session?.uid !== link.identity.uid)
+    throw new TlshubError('ERR_TLSHUB_SESSION_UNKNOWN', `no session ${id}`);
+  return session;
+}

@@ -1,0 +1,205 @@
+// The daemon: the only file that constructs the others. It listens, knows the links, and ends in order: first it
+// takes no new sessions and gives its place to a successor, then lanes finish or the deadline passes, then it closes.
+import type { Socket } from 'node:net';
+import { TlshubError } from '../errors.ts';
+import { PROTOCOL_VERSION } from '../protocol/limits.ts';
+import { VERSION } from '../version.ts';
+import { BlobStore } from './blob-store.ts';
+import type { DaemonConfig } from './config.ts';
+import { Handles } from './handles.ts';
+import { Janitor } from './janitor.ts';
+import { LaneDesk } from './lane-desk.ts';
+import { LinkPeer, type PeerIdentity } from './link-peer.ts';
+import { Links } from './links.ts';
+import { Listener } from './listener.ts';
+import type { Logger } from './log.ts';
+import { Pool } from './pool.ts';
+import { receive, turnAway } from './reception.ts';
+import type { Session } from './session.ts';
+import { SessionTable } from './session-table.ts';
+import type { StatusReport } from './status.ts';
+import { TicketCache } from './ticket-cache.ts';
+import { Upstream } from './upstream.ts';
+
+/** Milliseconds in which connections that were closed at the drain deadline must be gone. */
+const LAST_WORDS_MS = 1_000;
+
+/** One daemon. */
+export class Daemon {
+  /** Settled when the daemon has ended, with the reason. */
+  readonly closed: Promise<string>;
+  readonly #config: DaemonConfig;
+  readonly #log: Logger;
+  readonly #table = new SessionTable();
+  readonly #handles = new Handles();
+  readonly #blobs = new BlobStore();
+  readonly #links = new Links();
+  readonly #pool: Pool;
+  readonly #lanes: LaneDesk;
+  readonly #startedAtMs = Date.now();
+  #listener: Listener | undefined;
+  #janitor: Janitor | undefined;
+  #draining: Promise<void> | undefined;
+  #lanesFinished: (() => void) | undefined;
+  #resolveClosed: (reason: string) => void = () => {};
+
+  /**
+   * @param config timers and limits
+   * @param log where reasons go
+   */
+  constructor(config: DaemonConfig, log: Logger) {
+    this.#config = config;
+    this.#log = log;
+    this.closed = new Promise((resolve) => {
+      this.#resolveClosed = resolve;
+    });
+    const tickets = new TicketCache(config.ticketCacheSize);
+    const upstream = new Upstream({ blobs: this.#blobs, tickets, connectTimeoutMs: config.connectTimeoutMs });
+    this.#pool = new Pool({
+      config,
+      table: this.#table,
+      upstream,
+      tickets,
+      sessionOnClosed: (session) => this.#sessionOnClosed(session),
+    });
+    this.#lanes = new LaneDesk({
+      helloTimeoutMs: config.helloTimeoutMs,
+      log: this.#log,
+      table: this.#table,
+      pool: this.#pool,
+      handles: this.#handles,
+      upstream,
+      awaitLink: (processId, timeoutMs) => this.#links.await(processId, timeoutMs),
+    });
+  }
+
+  /**
+   * Takes its place in the directory and listens. Rejects with ERR_TLSHUB_ALREADY_RUNNING, _DIRECTORY, _SOCKET_PATH or
+   * _PEER_CREDENTIALS.
+   */
+  async start(): Promise<void> {
+    this.#listener = await Listener.open({
+      directory: this.#config.directory,
+      checkPeerCredentials: this.#config.peerCredentials,
+      maxConnections: this.#config.maxConnections,
+      log: this.#log,
+      onConnection: (socket, identity) => this.#listenerOnConnection(socket, identity),
+      onRefused: turnAway,
+      onLost: (error) => void this.drain(undefined, error.message),
+    });
+    this.#janitor = new Janitor({
+      config: this.#config,
+      table: this.#table,
+      pool: this.#pool,
+      lanes: this.#lanes,
+      linkCount: () => this.#links.size,
+      onIdle: () => void this.drain(0, 'nobody needed it'),
+    });
+    this.#log.info({ directory: this.#config.directory, pid: process.pid, version: VERSION }, 'listening');
+  }
+
+  /**
+   * Ends the daemon: no new sessions, a successor may start at once, lanes may finish, then it closes.
+   * @param deadlineMs how long lanes may run on; default from the config
+   * @param reason for the log
+   */
+  drain(deadlineMs = this.#config.drainDeadlineMs, reason = 'asked to'): Promise<void> {
+    this.#draining ??= this.#drain(deadlineMs, reason);
+    return this.#draining;
+  }
+
+  /** What `tlshub status` shows. */
+  status(): StatusReport {
+    const { rss, heapUsed, external } = process.memoryUsage();
+    return {
+      version: VERSION,
+      protocol: PROTOCOL_VERSION,
+      pid: process.pid,
+      node: process.version,
+      directory: this.#config.directory,
+      generation: this.#handles.generation,
+      uptimeMs: Date.now() - this.#startedAtMs,
+      draining: this.#draining !== undefined,
+      links: this.#links.size,
+      lanes: this.#lanes.size,
+      sessions: { ...this.#table.counts(), opening: this.#pool.opening, waiting: this.#pool.waiting },
+      counters: { ...this.#pool.counters },
+      memory: { rss, heapUsed, external },
+    };
+  }
+
+  async #drain(deadlineMs: number, reason: string): Promise<void> {
+    this.#log.info({ deadlineMs, reason, lanes: this.#lanes.size }, 'draining');
+    await this.#listener?.close();
+    this.#pool.drain();
+    for (const link of this.#links.all()) link.send({ event: 'drain', deadline: deadlineMs });
+    for (const session of [...this.#table.inState('detached')])
+      session.close('the daemon is shutting down', 'orderly');
+    await this.#lanesEnd(deadlineMs);
+    const error = new TlshubError('ERR_TLSHUB_DRAINING', 'the daemon shut down before the session ended');
+    for (const session of [...this.#table.all()])
+      session.close('the drain deadline has passed', 'abrupt', error);
+    // The lanes' last words leave before the links do.
+    await this.#lanesEnd(LAST_WORDS_MS);
+    this.#janitor?.stop();
+    setImmediate(() => {
+      for (const link of this.#links.all()) link.close(error);
+      this.#log.info({ reason }, 'ended');
+      this.#resolveClosed(reason);
+    });
+  }
+
+  #lanesEnd(deadlineMs: number): Promise<void> {
+    return new Promise((resolve) => {
+      const check = () => {
+        if (this.#table.size > 0 || this.#pool.opening > 0) return;
+        clearTimeout(timer);
+        resolve();
+      };
+      const timer = setTimeout(resolve, deadlineMs);
+      this.#lanesFinished = check;
+      check();
+    });
+  }
+
+  #listenerOnConnection(socket: Socket, identity: PeerIdentity): void {
+    receive(socket, identity, {
+      helloTimeoutMs: this.#config.helloTimeoutMs,
+      log: this.#log,
+      onLink: (linkSocket, peer, bytes) => this.#openLink(linkSocket, peer, bytes),
+      onLane: (laneSocket, peer, message) => void this.#lanes.serve(laneSocket, peer, message),
+    });
+  }
+
+  #openLink(socket: Socket, identity: PeerIdentity, bytes: Buffer): void {
+    const link = new LinkPeer({
+      socket,
+      identity,
+      log: this.#log,
+      services: {
+        table: this.#table,
+        pool: this.#pool,
+        handles: this.#handles,
+        blobs: this.#blobs,
+        linkOf: (processId) => this.#links.get(processId),
+        status: () => this.status(),
+        drain: (deadlineMs = this.#config.drainDeadlineMs) => {
+          void this.drain(deadlineMs);
+          return deadlineMs;
+        },
+      },
+      onHello: (greeted) => this.#links.add(greeted),
+      onClose: (closed) => {
+        this.#links.remove(closed);
+        this.#blobs.forget(closed);
+      },
+    });
+    link.receive(bytes);
+  }
+
+  #sessionOnClosed(session: Session): void {
+    this.#log.debug({ session: session.id, reason: session.closeReason }, 'session closed');
+    this.#handles.revoke(session);
+    this.#lanesFinished?.();
+  }
+}

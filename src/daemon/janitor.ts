@@ -1,0 +1,89 @@
+// The janitor: one timer that enforces every limit of time and memory on what lives in the daemon. Its rules are
+// methods of those who know the things; it only decides when.
+
+import { TlshubError } from '../errors.ts';
+import type { DaemonConfig } from './config.ts';
+import type { LaneDesk } from './lane-desk.ts';
+import type { Pool } from './pool.ts';
+import type { SessionTable } from './session-table.ts';
+
+/** Milliseconds between two sweeps; no limit is enforced more exactly than that. */
+const SWEEP_INTERVAL_MS = 500;
+/** However short a limit is. */
+const LEAST_INTERVAL_MS = 20;
+
+interface JanitorOptions {
+  config: DaemonConfig;
+  table: SessionTable;
+  pool: Pool;
+  lanes: LaneDesk;
+  /** Processes that are linked now. */
+  linkCount(): number;
+  /** Nobody has needed the daemon for `idleExitMs`. */
+  onIdle(): void;
+}
+
+/** Sweeps until it is stopped. */
+export class Janitor {
+  readonly #options: JanitorOptions;
+  readonly #timer: NodeJS.Timeout;
+  #neededAtMs = Date.now();
+
+  constructor(options: JanitorOptions) {
+    this.#options = options;
+    this.#timer = setInterval(
+      () => this.sweep(Date.now()),
+      Math.max(LEAST_INTERVAL_MS, Math.min(SWEEP_INTERVAL_MS, options.config.poolIdleMs)),
+    );
+  }
+
+  /** One sweep. */
+  sweep(nowMs: number): void {
+    this.#options.pool.sweepIdle(nowMs);
+    this.#sweepDetached(nowMs);
+    this.#sweepBuffers();
+    this.#watchIdleness(nowMs);
+  }
+
+  /** No more sweeps. */
+  stop(): void {
+    clearInterval(this.#timer);
+  }
+
+  #sweepDetached(nowMs: number): void {
+    const { table, config } = this.#options;
+    for (const session of table.inState('detached')) {
+      if (nowMs - session.stateSinceMs < config.handleTtlMs) return;
+      session.close('its handle was not used in time', 'orderly');
+    }
+  }
+
+  /** Streams bound each session; this bounds all of a user's sessions together, the fullest one pays. */
+  #sweepBuffers(): void {
+    const bytesOfUid = new Map<number, number>();
+    for (const relay of this.#options.lanes.relays()) {
+      const { uid } = relay.session;
+      bytesOfUid.set(uid, (bytesOfUid.get(uid) ?? 0) + relay.bufferedBytes);
+    }
+    for (const [uid, bytes] of bytesOfUid) {
+      if (bytes <= this.#options.config.maxBufferedBytes) continue;
+      let fullest: { bufferedBytes: number; session: { close: Closer } } | undefined;
+      for (const relay of this.#options.lanes.relays()) {
+        if (relay.session.uid === uid && relay.bufferedBytes > (fullest?.bufferedBytes ?? 0)) fullest = relay;
+      }
+      const error = new TlshubError(
+        'ERR_TLSHUB_LIMIT',
+        'the sessions of this user hold too many bytes unread',
+      );
+      fullest?.session.close('the buffers of its user are over the limit', 'abrupt', error);
+    }
+  }
+
+  #watchIdleness(nowMs: number): void {
+    const { table, pool, config, linkCount, onIdle } = this.#options;
+    if (table.size > 0 || pool.opening > 0 || linkCount() > 0) this.#neededAtMs = nowMs;
+    else if (config.idleExitMs > 0 && nowMs - this.#neededAtMs >= config.idleExitMs) onIdle();
+  }
+}
+
+type Closer = (reason: string, manner: 'abrupt', error: TlshubError) => void;

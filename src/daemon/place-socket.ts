@@ -1,0 +1,102 @@
+// Puts a bound socket under its public name, all at once: it is bound and made private under a temporary name, then
+// linked into place. A socket on which somebody listens is never removed. Used by listener.ts, under the daemon's lock.
+import { randomBytes } from 'node:crypto';
+import { linkSync, lstatSync, readdirSync, renameSync, unlinkSync } from 'node:fs';
+import { join } from 'node:path';
+import { codeOf, TlshubError } from '../errors.ts';
+import { directoryError } from '../link/private-directory.ts';
+import { probeSocket } from '../link/probe-socket.ts';
+import { socketPath } from '../link/socket-path.ts';
+import { alreadyRunning } from './daemon-lock.ts';
+
+/** As long as the socket's own name, so that it fits wherever that fits. */
+const TEMPORARY_NAME = /^\.[0-9a-f]{10}$/;
+
+/** A path in the directory under which nothing is yet. */
+export function temporaryPath(directory: string): string {
+  return join(directory, `.${randomBytes(5).toString('hex')}`);
+}
+
+/** Removes the temporary sockets of daemons that died while they started. Only for the holder of the lock. */
+export function removeLeftovers(directory: string): void {
+  for (const entry of readdirSync(directory, { withFileTypes: true })) {
+    if (entry.isSocket() && TEMPORARY_NAME.test(entry.name)) removeIfThere(join(directory, entry.name));
+  }
+}
+
+/** A socket under its public name. */
+export class PlacedSocket {
+  readonly path: string;
+  readonly #inode: number;
+
+  private constructor(path: string, inode: number) {
+    this.path = path;
+    this.#inode = inode;
+  }
+
+  /**
+   * Moves a bound socket to its public name; one that nobody listens on is replaced. Rejects with
+   * ERR_TLSHUB_ALREADY_RUNNING when somebody listens there, and with ERR_TLSHUB_DIRECTORY.
+   * @param directory a private directory
+   * @param temporary where the socket was bound; the name is gone afterwards
+   */
+  static async place(directory: string, temporary: string): Promise<PlacedSocket> {
+    const path = socketPath(directory);
+    try {
+      const inode = inodeOf(temporary);
+      while (!linkIfFree(temporary, path)) await removeStale(directory, path);
+      return new PlacedSocket(path, inode ?? 0);
+    } catch (error) {
+      throw error instanceof TlshubError ? error : directoryError(error, path);
+    } finally {
+      removeIfThere(temporary);
+    }
+  }
+
+  /** True while the public name still leads to this socket. */
+  get current(): boolean {
+    return inodeOf(this.path) === this.#inode;
+  }
+
+  /** Removes the public name, unless it leads to another socket by now. */
+  remove(): void {
+    if (this.current) removeIfThere(this.path);
+  }
+}
+
+function linkIfFree(from: string, to: string): boolean {
+  try {
+    linkSync(from, to);
+    return true;
+  } catch (error) {
+    if (codeOf(error) === 'EEXIST') return false;
+    throw error;
+  }
+}
+
+async function removeStale(directory: string, path: string): Promise<void> {
+  const stale = lstatSync(path, { throwIfNoEntry: false });
+  if (stale === undefined) return;
+  if (!stale.isSocket()) {
+    throw new TlshubError('ERR_TLSHUB_DIRECTORY', `${path} is in the way and is no socket: remove it`);
+  }
+  if ((await probeSocket(path)) === 'listening') throw alreadyRunning(directory);
+  // Where the host offers no lock, another daemon may have placed its socket since the probe: take the name away first,
+  // then look what it was.
+  const aside = temporaryPath(directory);
+  renameSync(path, aside);
+  if (inodeOf(aside) !== stale.ino) linkIfFree(aside, path);
+  removeIfThere(aside);
+}
+
+function inodeOf(path: string): number | undefined {
+  return lstatSync(path, { throwIfNoEntry: false })?.ino;
+}
+
+function removeIfThere(path: string): void {
+  try {
+    unlinkSync(path);
+  } catch (error) {
+    if (codeOf(error) !== 'ENOENT') throw error;
+  }
+}

@@ -1,0 +1,145 @@
+// One session: a live TLS connection that the daemon owns, with its description. What happens to its bytes is the
+// business of its occupant: the relay of a lease, the watch of an idle session, or nobody while it is detached.
+import type { TLSSocket } from 'node:tls';
+import type { TlshubError } from '../errors.ts';
+import type { OpenEvent, TlsInfo } from '../protocol/messages.ts';
+import type { SessionKey } from '../protocol/session-key.ts';
+
+/** The states of a session; each is a list in session-table.ts. */
+export const SESSION_STATES = ['leased', 'idle', 'detached', 'closed'] as const;
+
+/** One of {@link SESSION_STATES}. */
+export type SessionState = (typeof SESSION_STATES)[number];
+
+/** Who answers for a session's bytes now. Exactly one at a time; the session calls it. */
+export interface Occupant {
+  /** The peer ended its side in order (close_notify or FIN). */
+  sessionOnPeerEnd(): void;
+  /** The connection is gone. `error` is the TLS or socket failure, if there was one. */
+  sessionOnClose(error: Error | undefined): void;
+  /** Another one answers from now on: take your listeners off. */
+  sessionOnLeave(): void;
+}
+
+/** How a session is closed: with close_notify first, or at once. */
+export type CloseManner = 'orderly' | 'abrupt';
+
+/** Milliseconds that a peer has to answer our close_notify before the connection is dropped. */
+const ORDERLY_CLOSE_MS = 2_000;
+
+/** What a session is made from. */
+export interface SessionOrigin {
+  id: string;
+  uid: number;
+  key: SessionKey;
+  owner: string;
+  tls: TLSSocket;
+  info: TlsInfo;
+  openEvents: OpenEvent[];
+}
+
+/** A live TLS connection. Its state is written by the session table only. */
+export class Session {
+  readonly id: string;
+  readonly uid: number;
+  readonly key: SessionKey;
+  /** Session key and uid as one text: what a request must equal to share this session. */
+  readonly owner: string;
+  readonly tls: TLSSocket;
+  readonly info: TlsInfo;
+  readonly openEvents: readonly OpenEvent[];
+  readonly createdAtMs = Date.now();
+  /** When the session entered its present state. */
+  stateSinceMs = Date.now();
+  state: SessionState = 'leased';
+  leases = 0;
+  bytesFromPeer = 0;
+  bytesToPeer = 0;
+  /** Bytes that a former holder received and gave back unread; they come before anything on the connection. */
+  unread: Buffer[] = [];
+  /** The secret part of the handle that was issued last and is still good. */
+  handleSecret: string | undefined;
+  /** The process that holds the session, or held it last; for the status. */
+  holder: { pid: number | null; uid: number } | undefined;
+  /** The peer has ended its side. */
+  peerEnded = false;
+  /** Why the session must not go back to the pool although its bytes are in order. */
+  tainted: string | undefined;
+  /** Why the session was closed; the first reason stays. */
+  closeReason: string | undefined;
+  /** What the holder is told when the daemon itself closes the session. */
+  closeError: TlshubError | undefined;
+  #occupant: Occupant | undefined;
+  #error: Error | undefined;
+
+  /**
+   * @param origin the connection, open and verified, and what it was made for
+   * @param onClosed called once when the connection is gone
+   */
+  constructor(origin: SessionOrigin, onClosed: (session: Session) => void) {
+    this.id = origin.id;
+    this.uid = origin.uid;
+    this.key = origin.key;
+    this.owner = origin.owner;
+    this.tls = origin.tls;
+    this.info = origin.info;
+    this.openEvents = origin.openEvents;
+    this.tls.on('end', () => {
+      this.peerEnded = true;
+      this.#occupant?.sessionOnPeerEnd();
+    });
+    this.tls.on('error', (error) => {
+      this.#error ??= error;
+      this.closeReason ??= `failed: ${error.message}`;
+      // After an error of the record layer (an alert) node:tls leaves the connection open, though no byte can pass it.
+      this.tls.destroy();
+    });
+    this.tls.on('close', () => {
+      this.closeReason ??= 'both sides ended';
+      this.#occupant?.sessionOnClose(this.#error ?? this.closeError);
+      this.#occupant = undefined;
+      onClosed(this);
+    });
+  }
+
+  /** Makes `occupant` answer for the bytes from now on; `undefined`: nobody does, and the connection is not read. */
+  occupy(occupant: Occupant | undefined): void {
+    this.#occupant?.sessionOnLeave();
+    this.#occupant = occupant;
+    if (occupant === undefined) this.tls.pause();
+  }
+
+  /** True when bytes wait on the daemon's side for the next reader. */
+  get hasUnread(): boolean {
+    return this.unread.length > 0 || this.tls.readableLength > 0;
+  }
+
+  /** Bytes that the daemon holds for this session, both directions. */
+  get bufferedBytes(): number {
+    let bytes = this.tls.readableLength + this.tls.writableLength;
+    for (const part of this.unread) bytes += part.length;
+    return bytes;
+  }
+
+  /**
+   * Closes the connection for a reason.
+   * @param reason for the log and the status
+   * @param manner `orderly` sends close_notify and gives the peer 2 s; `abrupt` sends nothing more
+   * @param error what the holder is told; default nothing
+   */
+  close(reason: string, manner: CloseManner, error?: TlshubError): void {
+    if (this.tls.destroyed) return;
+    this.closeReason ??= reason;
+    this.closeError ??= error;
+    if (manner === 'abrupt') {
+      this.tls.destroy();
+      return;
+    }
+    if (this.tls.writableEnded) return;
+    this.tls.end();
+    this.tls.resume();
+    const timer = setTimeout(() => this.tls.destroy(), ORDERLY_CLOSE_MS);
+    timer.unref();
+    this.tls.once('close', () => clearTimeout(timer));
+  }
+}

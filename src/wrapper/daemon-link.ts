@@ -1,0 +1,283 @@
+// The wrapper's link to the daemon: one per process and directory, made when first needed and again when it is lost.
+// It carries calls and events; it never keeps the process alive unless an answer is awaited. Lanes name their link by
+// its process id, so a lane may open before the link's hello has been answered.
+import { randomBytes } from 'node:crypto';
+import { TlshubError } from '../errors.ts';
+import { MessageConnection } from '../link/message-connection.ts';
+import { MAX_BLOB_CHUNK_BYTES, PROTOCOL_VERSION } from '../protocol/limits.ts';
+import {
+  type LinkCallOf,
+  type LinkReply,
+  type linkCalls,
+  parseEvent,
+  parseLaneReply,
+  parseLinkReply,
+} from '../protocol/messages.ts';
+import { decodeError } from '../protocol/wire-error.ts';
+import { VERSION } from '../version.ts';
+import { connectToDaemon, MAX_ATTEMPTS, meansNoDaemon, meansTryAgain, pauseIfBusy } from './daemon-socket.ts';
+import { startDaemon } from './start-daemon.ts';
+
+type CallName = keyof typeof linkCalls;
+type CallParameters<Name extends CallName> = Omit<LinkCallOf<Name>, 'call' | 'id'>;
+
+/** How a lane ended, as the daemon told it; `error` is what node:tls would have given the application. */
+export interface LaneEnd {
+  rc: 0 | -1;
+  error?: Error;
+}
+
+/** The holder of a lane, told what the daemon says about it. */
+export interface LaneHolder {
+  /** The daemon's side of the lane ends; the lane's own end follows, or has come. After rc 0 an rc −1 may come. */
+  linkOnLaneEnd(end: LaneEnd): void;
+  /** The peer sent a session ticket; the buffer is an opaque name of it. */
+  linkOnTicket(ticket: Buffer): void;
+  /** The daemon is shutting down. */
+  linkOnDrain(): void;
+}
+
+interface PendingCall {
+  resolve(reply: LinkReply): void;
+  reject(error: Error): void;
+}
+
+const currentLinks = new Map<string, DaemonLink>();
+
+/** One link. Use {@link DaemonLink.for}; a link that was lost stays lost, the next `for` makes another. */
+export class DaemonLink {
+  /** 128 random bits in hexadecimal that tie lanes to this link. */
+  readonly processId = randomBytes(16).toString('hex');
+  readonly directory: string;
+  /** Settled when the daemon has answered the hello, or cannot be reached. */
+  readonly ready: Promise<void>;
+  readonly #mayStart: boolean;
+  #connection: MessageConnection | undefined;
+  #lost: Error | undefined;
+  #forgotten = false;
+  #nextCall = 1;
+  #nextLane = 1;
+  #awaited = 0;
+  readonly #calls = new Map<number, PendingCall>();
+  readonly #holders = new Map<number, LaneHolder>();
+
+  private constructor(directory: string, mayStart: boolean) {
+    this.directory = directory;
+    this.#mayStart = mayStart;
+    this.ready = this.#open();
+    this.ready.catch((error: Error) => this.#lose(error));
+  }
+
+  /**
+   * The process's link for a directory.
+   * @param directory where the daemon's socket is
+   * @param mayStart whether a daemon is started when none answers (default true)
+   */
+  static for(directory: string, mayStart = true): DaemonLink {
+    const current = currentLinks.get(directory);
+    // A link that may not start a daemon must not spoil the chance of a caller who wants one.
+    if (current !== undefined && (current.#connection !== undefined || current.#mayStart || !mayStart))
+      return current;
+    const link = new DaemonLink(directory, mayStart);
+    currentLinks.set(directory, link);
+    return link;
+  }
+
+  /** True once the link is gone for good. */
+  get lost(): boolean {
+    return this.#lost !== undefined;
+  }
+
+  /** A lane number that this link never gave before, with the holder that is told about that lane. */
+  addLane(holder: LaneHolder): number {
+    const lane = this.#nextLane++;
+    this.#holders.set(lane, holder);
+    return lane;
+  }
+
+  /** Ends the holder's interest in its lane. */
+  removeLane(lane: number): void {
+    this.#holders.delete(lane);
+    this.#closeIfUnused();
+  }
+
+  /**
+   * Makes a call and answers its reply. Rejects with the daemon's error, or with ERR_TLSHUB_DAEMON_LOST.
+   * @param name a call of PROTOCOL.md
+   * @param parameters its fields, without `call` and `id`
+   */
+  async call<Name extends CallName>(name: Name, parameters: CallParameters<Name>): Promise<LinkReply> {
+    return this.#awaiting(async () => {
+      await this.ready;
+      return this.#send(name, parameters);
+    });
+  }
+
+  /**
+   * Makes a call whose reply nobody awaits, at once when the link is up: it also works in a process's `exit` event.
+   */
+  tell<Name extends CallName>(name: Name, parameters: CallParameters<Name>): void {
+    if (this.#connection === undefined || this.#lost !== undefined) return;
+    this.#connection.send({ call: name, id: this.#nextCall++, ...parameters });
+  }
+
+  /** Tells the daemon that the wrapper's side of a lane ends (PROTOCOL.md, `lane-end`). */
+  sendLaneEnd(lane: number, rc: 0 | -1, bytes: number): void {
+    this.#connection?.send({ event: 'lane-end', lane, rc, bytes });
+  }
+
+  /** Sends a blob, named by its SHA-256, in chunks. */
+  async putBlob(sha256: string, blob: Buffer): Promise<void> {
+    for (let offset = 0; ; offset += MAX_BLOB_CHUNK_BYTES) {
+      const data = blob.subarray(offset, offset + MAX_BLOB_CHUNK_BYTES).toString('base64');
+      const last = offset + MAX_BLOB_CHUNK_BYTES >= blob.length;
+      await this.call('put', { sha256, offset, data, last });
+      if (last) return;
+    }
+  }
+
+  /** Keeps the process alive until the promise settles; the link alone never does. */
+  async #awaiting<Result>(work: () => Promise<Result>): Promise<Result> {
+    this.holdProcess();
+    try {
+      return await work();
+    } finally {
+      this.letProcessExit();
+    }
+  }
+
+  /** From now on the link keeps the process alive, until as many {@link letProcessExit}. */
+  holdProcess(): void {
+    this.#awaited += 1;
+    this.#connection?.socket.ref();
+  }
+
+  /** Ends one {@link holdProcess}. */
+  letProcessExit(): void {
+    this.#awaited -= 1;
+    if (this.#awaited === 0) this.#connection?.socket.unref();
+  }
+
+  async #open(): Promise<void> {
+    for (let attempt = 1; ; attempt++) {
+      try {
+        await this.#hello();
+        return;
+      } catch (error) {
+        // The hello is the only call until it is answered.
+        this.#calls.clear();
+        if (!this.#mayStart && meansNoDaemon(error)) throw unreachable(this.directory, error);
+        if (attempt === MAX_ATTEMPTS || !(meansNoDaemon(error) || meansTryAgain(error))) throw error;
+        await pauseIfBusy(error, attempt);
+        if (this.#mayStart) await startDaemon(this.directory);
+      }
+    }
+  }
+
+  #hello(): Promise<void> {
+    return new Promise((resolve, reject) => {
+      const socket = connectToDaemon(this.directory);
+      let greeted = false;
+      const connection = new MessageConnection(socket, {
+        connectionOnMessage: (message) => this.#receive(message),
+        connectionOnClose: (reason) => {
+          if (greeted) this.#lose(reason);
+          else reject(reason ?? new TlshubError('ERR_TLSHUB_DAEMON_LOST'));
+        },
+      });
+      socket.once('connect', () => {
+        this.#connection = connection;
+        if (this.#awaited === 0) socket.unref();
+        this.#send('hello', {
+          protocol: PROTOCOL_VERSION,
+          process: this.processId,
+          pid: process.pid,
+          version: VERSION,
+        }).then(() => {
+          greeted = true;
+          resolve();
+        }, reject);
+      });
+    });
+  }
+
+  #send<Name extends CallName>(name: Name, parameters: CallParameters<Name>): Promise<LinkReply> {
+    return new Promise((resolve, reject) => {
+      if (this.#lost !== undefined || this.#connection === undefined) {
+        reject(this.#lost ?? new TlshubError('ERR_TLSHUB_DAEMON_LOST'));
+        return;
+      }
+      const id = this.#nextCall++;
+      this.#calls.set(id, { resolve, reject });
+      this.#connection.send({ call: name, id, ...parameters });
+    });
+  }
+
+  #receive(message: Record<string, unknown>): void {
+    if ('event' in message) {
+      this.#receiveEvent(message);
+      return;
+    }
+    // The daemon's closing line: it says why it ends the link.
+    if (!('reply' in message)) throw closingReason(message);
+    const reply = parseLinkReply(message);
+    const pending = this.#calls.get(reply.reply);
+    if (pending === undefined) return;
+    this.#calls.delete(reply.reply);
+    if (reply.error === undefined) pending.resolve(reply);
+    else pending.reject(decodeError(reply.error));
+  }
+
+  #receiveEvent(message: Record<string, unknown>): void {
+    const event = parseEvent(message);
+    if (event.event === 'drain') {
+      this.forget();
+      for (const holder of [...this.#holders.values()]) holder.linkOnDrain();
+      return;
+    }
+    const holder = this.#holders.get(event.lane);
+    if (event.event === 'ticket') {
+      holder?.linkOnTicket(Buffer.from(event.ticket, 'base64'));
+      return;
+    }
+    holder?.linkOnLaneEnd({ rc: event.rc, ...(event.error && { error: decodeError(event.error) }) });
+  }
+
+  /** New lanes use another link; the lanes of this one stay on it, and it closes with the last of them. */
+  forget(): void {
+    if (currentLinks.get(this.directory) === this) currentLinks.delete(this.directory);
+    this.#forgotten = true;
+    this.#closeIfUnused();
+  }
+
+  #closeIfUnused(): void {
+    if (this.#forgotten && this.#holders.size === 0 && this.#calls.size === 0) this.#connection?.socket.end();
+  }
+
+  #lose(cause: Error | undefined): void {
+    if (this.#lost !== undefined) return;
+    this.#lost =
+      cause instanceof TlshubError ? cause : new TlshubError('ERR_TLSHUB_DAEMON_LOST', undefined, { cause });
+    this.forget();
+    for (const pending of this.#calls.values()) pending.reject(this.#lost);
+    this.#calls.clear();
+    const holders = [...this.#holders.values()];
+    this.#holders.clear();
+    for (const holder of holders) {
+      holder.linkOnLaneEnd({ rc: -1, error: new TlshubError('ERR_TLSHUB_DAEMON_LOST') });
+    }
+  }
+}
+
+function closingReason(message: Record<string, unknown>): Error {
+  const line = parseLaneReply(message);
+  return line.rc === -1 ? decodeError(line.error) : new TlshubError('ERR_TLSHUB_PROTOCOL');
+}
+
+function unreachable(directory: string, cause: unknown): TlshubError {
+  return new TlshubError(
+    'ERR_TLSHUB_DAEMON_UNREACHABLE',
+    `no daemon answers in ${directory}; start one with "tlshub start"`,
+    { cause },
+  );
+}

@@ -1,0 +1,51 @@
+// How a lane ended, as the daemon said on the link, and the wait for it: a lane's own end says nothing of the reason.
+import type { DaemonLink, LaneEnd } from './daemon-link.ts';
+
+/** Which of the daemon's words is waited for: any, or the last one (rc −1). */
+export type LaneEndKind = 'any' | 'for good';
+
+/** What is known of one lane's end. */
+export class LaneEnding {
+  #known: LaneEnd | undefined;
+  #link: DaemonLink | undefined;
+  #check: (() => void) | undefined;
+
+  /** The daemon's last word, if there was one. */
+  get known(): LaneEnd | undefined {
+    return this.#known;
+  }
+
+  /** The daemon has said how its side of the lane ended. */
+  learn(end: LaneEnd): void {
+    this.#known = end;
+    this.#check?.();
+  }
+
+  /**
+   * Runs `then` when the daemon has said it, at once if it has. The process is kept alive until then; a link that is
+   * lost counts as said.
+   * @param link where it will be said; without one nothing is waited for
+   */
+  await(link: DaemonLink | undefined, then: () => void, kind: LaneEndKind = 'any'): void {
+    const said = () => this.#known !== undefined && (kind === 'any' || this.#known.rc === -1);
+    if (link === undefined || said()) {
+      then();
+      return;
+    }
+    this.stopWaiting();
+    this.#link = link;
+    link.holdProcess();
+    this.#check = () => {
+      if (!said()) return;
+      this.stopWaiting();
+      then();
+    };
+  }
+
+  /** Nobody waits any more. */
+  stopWaiting(): void {
+    if (this.#check === undefined) return;
+    this.#check = undefined;
+    this.#link?.letProcessExit();
+  }
+}

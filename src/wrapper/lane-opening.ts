@@ -1,0 +1,218 @@
+// Opens a lane: connects, sends the request line, reads the reply line, and hands over the handle with the bytes that
+// came behind the line. It starts the daemon when none answers, sends a CA list that the daemon lacks, and tries again
+// when a daemon goes away before it has replied: nothing of the application's was sent until then.
+import type { Socket } from 'node:net';
+import { codeOf, TlshubError } from '../errors.ts';
+import { PROTOCOL_VERSION } from '../protocol/limits.ts';
+import { decodeLine, encodeLine, LineDecoder } from '../protocol/line-codec.ts';
+import { type LaneReply, parseLaneReply } from '../protocol/messages.ts';
+import type { SessionKey } from '../protocol/session-key.ts';
+import { DaemonLink, type LaneEnd, type LaneHolder } from './daemon-link.ts';
+import { connectToDaemon, MAX_ATTEMPTS, meansNoDaemon, meansTryAgain, pauseIfBusy } from './daemon-socket.ts';
+import { type StreamHandle, takeHandle } from './lane-handle.ts';
+import type { SocketSettings } from './resolve-request.ts';
+
+/** What a lane is wanted for. */
+export type LaneTarget = { waitMs: number; socket: SocketSettings } & (
+  | { call: 'lease'; key: SessionKey; caBlob: () => Buffer | undefined }
+  | { call: 'attach'; handle: string }
+);
+
+/** A lane that is open: raw bytes from here on. */
+export interface OpenLane {
+  carrier: Socket;
+  handle: StreamHandle;
+  /** Bytes of the session that came in the same chunk as the reply. */
+  head: Buffer;
+  link: DaemonLink;
+  lane: number;
+  reply: Extract<LaneReply, { rc: 1 }>;
+  /** From now on the holder is told what the daemon says about the lane, beginning with what it has said already. */
+  tellNews(): void;
+}
+
+/** The daemon's answer was no: the reply with Node's or tlshub's error, and the events before it. */
+export class LaneRefusal extends Error {
+  readonly reply: Extract<LaneReply, { rc: -1 }>;
+  readonly code: string | undefined;
+
+  constructor(reply: Extract<LaneReply, { rc: -1 }>) {
+    super(reply.error.message);
+    this.reply = reply;
+    this.code = reply.error.code;
+  }
+}
+
+/** Keeps what a link says about a lane until the lane is open; of an attempt that failed, nobody is told. */
+class HeldNews implements LaneHolder {
+  readonly #holder: LaneHolder;
+  #held: (() => void)[] | undefined = [];
+
+  constructor(holder: LaneHolder) {
+    this.#holder = holder;
+  }
+
+  linkOnLaneEnd(end: LaneEnd): void {
+    this.#tellOrHold(() => this.#holder.linkOnLaneEnd(end));
+  }
+
+  linkOnTicket(ticket: Buffer): void {
+    this.#tellOrHold(() => this.#holder.linkOnTicket(ticket));
+  }
+
+  linkOnDrain(): void {
+    this.#tellOrHold(() => this.#holder.linkOnDrain());
+  }
+
+  tell(): void {
+    const held = this.#held ?? [];
+    this.#held = undefined;
+    for (const run of held) run();
+  }
+
+  #tellOrHold(run: () => void): void {
+    if (this.#held === undefined) run();
+    else this.#held.push(run);
+  }
+}
+
+/** One opening; `lane` settles once. */
+export class LaneOpening {
+  /** Rejects with {@link LaneRefusal}, or with a TlshubError when no daemon can be used. */
+  readonly lane: Promise<OpenLane>;
+  readonly #directory: string;
+  readonly #target: LaneTarget;
+  readonly #holder: LaneHolder;
+  #carrier: Socket | undefined;
+  #link: DaemonLink | undefined;
+  #referenced = true;
+  #aborted = false;
+
+  /**
+   * @param directory the daemon's
+   * @param target what the lane is wanted for
+   * @param holder told what the daemon says about the lane
+   */
+  constructor(directory: string, target: LaneTarget, holder: LaneHolder) {
+    this.#directory = directory;
+    this.#target = target;
+    this.#holder = holder;
+    this.lane = this.#run();
+  }
+
+  /** The opening does not, or does again, keep the process alive. */
+  reference(referenced: boolean): void {
+    if (this.#referenced === referenced) return;
+    this.#referenced = referenced;
+    if (referenced) {
+      this.#link?.holdProcess();
+      this.#carrier?.ref();
+    } else {
+      this.#link?.letProcessExit();
+      this.#carrier?.unref();
+    }
+  }
+
+  /** The lane is not wanted any more; its promise may never settle. */
+  abort(): void {
+    this.#aborted = true;
+    this.#carrier?.destroy();
+  }
+
+  async #run(): Promise<OpenLane> {
+    let blobSent = false;
+    for (let attempt = 1; ; attempt++) {
+      const link = DaemonLink.for(this.#directory);
+      this.#hold(link);
+      const news = new HeldNews(this.#holder);
+      const lane = link.addLane(news);
+      try {
+        return await this.#attempt(link, lane, news);
+      } catch (error) {
+        link.removeLane(lane);
+        if (this.#aborted || attempt === MAX_ATTEMPTS) throw error;
+        if (codeOf(error) === 'ERR_TLSHUB_BLOB_MISSING' && this.#target.call === 'lease' && !blobSent) {
+          blobSent = true;
+          const blob = this.#target.caBlob();
+          if (blob === undefined) throw error;
+          await link.putBlob(this.#target.key.ca, blob);
+        } else if (meansNoDaemon(error)) {
+          // The link starts the daemon; when it found one that has gone since, the next link will.
+          await link.ready.catch(unlessLost);
+          if (link.lost) link.forget();
+        } else if (meansTryAgain(error) || codeOf(error) === 'ERR_TLSHUB_DRAINING') {
+          await pauseIfBusy(error, attempt);
+          if (codeOf(error) !== 'EAGAIN') link.forget();
+        } else {
+          throw error;
+        }
+      } finally {
+        this.#hold(undefined);
+      }
+    }
+  }
+
+  #hold(link: DaemonLink | undefined): void {
+    if (this.#referenced) this.#link?.letProcessExit();
+    this.#link = link;
+    if (this.#referenced) link?.holdProcess();
+  }
+
+  #attempt(link: DaemonLink, lane: number, news: HeldNews): Promise<OpenLane> {
+    return new Promise((resolve, reject) => {
+      const carrier = connectToDaemon(this.#directory, { allowHalfOpen: true });
+      this.#carrier = carrier;
+      if (!this.#referenced) carrier.unref();
+      carrier.on('error', reject);
+      carrier.on('close', () => reject(new TlshubError('ERR_TLSHUB_DAEMON_LOST')));
+      carrier.on('end', () => carrier.destroy());
+      carrier.write(encodeLine(this.#request(link, lane)));
+      const decoder = new LineDecoder();
+      carrier.on('data', (chunk: Buffer) => {
+        try {
+          decoder.push(chunk);
+          const line = decoder.next();
+          if (line === undefined) return;
+          const reply = parseLaneReply(decodeLine(line));
+          if (reply.rc === -1) {
+            carrier.destroy();
+            reject(new LaneRefusal(reply));
+            return;
+          }
+          const head = decoder.takeRest();
+          resolve({
+            carrier,
+            handle: takeHandle(carrier),
+            head,
+            link,
+            lane,
+            reply,
+            tellNews: () => news.tell(),
+          });
+        } catch (error) {
+          carrier.destroy();
+          reject(error);
+        }
+      });
+    });
+  }
+
+  #request(link: DaemonLink, lane: number): object {
+    const target = this.#target;
+    return {
+      call: target.call,
+      protocol: PROTOCOL_VERSION,
+      process: link.processId,
+      lane,
+      pid: process.pid,
+      ...(target.call === 'lease' ? { key: target.key } : { handle: target.handle }),
+      wait: target.waitMs,
+      socket: target.socket,
+    };
+  }
+}
+
+/** A link that broke is made again by the next attempt; one that cannot be made is the caller's error. */
+function unlessLost(error: unknown): void {
+  if (!meansTryAgain(error)) throw error;
+}

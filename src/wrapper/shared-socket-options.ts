@@ -1,0 +1,39 @@
+// What a shared socket is made from; connect.ts and attach.ts fill it in.
+import type { SocketConstructorOpts } from 'node:net';
+import type { PeerCertificate, TLSSocket } from 'node:tls';
+import type { LaneTarget } from './lane-opening.ts';
+import type { OnRead } from './on-read.ts';
+
+/** The application's own check of the peer's certificate, with the name that node:tls would give it. */
+export interface IdentityCheck {
+  hostname: string;
+  check(hostname: string, certificate: PeerCertificate): Error | undefined;
+}
+
+/** What a shared socket is made from. */
+export interface SharedSocketOptions {
+  directory: string;
+  target: LaneTarget;
+  /** Options of net.Socket that the wrapper applies: allowHalfOpen, highWaterMark, signal, readable, writable. */
+  stream: SocketConstructorOpts;
+  /** `onread` of net.Socket. */
+  onread?: OnRead;
+  rejectUnauthorized: boolean;
+  identity?: IdentityCheck;
+  /** Makes the TLS connection in the process instead; absent when that is forbidden or impossible. */
+  fallBack?: () => TLSSocket;
+}
+
+/** Codes of tlshub that mean: this host cannot share now. They allow TLS in the process. */
+export const ALLOWS_FALLBACK: ReadonlySet<string | undefined> = new Set([
+  'ERR_TLSHUB_BLOB_MISSING',
+  'ERR_TLSHUB_DAEMON_LOST',
+  'ERR_TLSHUB_DAEMON_UNREACHABLE',
+  'ERR_TLSHUB_DIRECTORY',
+  'ERR_TLSHUB_DRAINING',
+  'ERR_TLSHUB_LIMIT',
+  'ERR_TLSHUB_PEER_CREDENTIALS',
+  'ERR_TLSHUB_SOCKET_PATH',
+  'ERR_TLSHUB_START_FAILED',
+  'ERR_TLSHUB_VERSION',
+]);

@@ -1,0 +1,460 @@
+// The socket that an application gets for a shared session: a net.Socket whose handle is the lane, with the members
+// and events of tls.TLSSocket. It holds user bytes back until the session is open and its peer accepted, turns the
+// daemon's lane-end into what node:tls would have shown, and gives the session up by release or detach.
+import { Socket, type SocketConstructorOpts } from 'node:net';
+import { addAbortSignal } from 'node:stream';
+import type { PeerCertificate, TLSSocket } from 'node:tls';
+import { codeOf, TlshubError } from '../errors.ts';
+import type { OpenEvent } from '../protocol/messages.ts';
+import type { DaemonLink, LaneEnd, LaneHolder } from './daemon-link.ts';
+import { detachSocket } from './detach.ts';
+import { InProcessSocket } from './in-process.ts';
+import { LaneEnding } from './lane-ending.ts';
+import { giveHandle, laneCount, stopReading } from './lane-handle.ts';
+import { LaneOpening, LaneRefusal, type OpenLane } from './lane-opening.ts';
+import { OnReadFeeder } from './on-read.ts';
+import { emitOpenEvents } from './open-events.ts';
+import { rebuildError } from './rebuild-error.ts';
+import { RemoteTls } from './remote-tls.ts';
+import type { SocketSettings } from './resolve-request.ts';
+import { ALLOWS_FALLBACK, type SharedSocketOptions } from './shared-socket-options.ts';
+import { type SharingInfo, undecided } from './sharing-info.ts';
+import { installTlsMembers } from './tls-members.ts';
+
+/** Failures of the lane itself: what they mean for the session, the daemon says on the link. */
+const LANE_FAILURES: ReadonlySet<string | undefined> = new Set(['ECONNRESET', 'EPIPE', 'ENOTCONN']);
+
+type Callback = (error?: Error | null) => void;
+
+/** How far the socket's lane has come. `given-up` is after release or detach. */
+type Phase = 'opening' | 'open' | 'given-up' | 'in-process';
+
+/** A socket on a session of the daemon. */
+export class SharedSocket extends Socket implements LaneHolder {
+  readonly encrypted = true;
+  authorized = false;
+  authorizationError: string | Error | null = null;
+  alpnProtocol: string | false | null = null;
+  servername: string | false | null = null;
+  secureConnecting = true;
+  /** Whether and why this socket shares a session. */
+  sharing: SharingInfo = undecided();
+  readonly #options: SharedSocketOptions;
+  readonly #opening: LaneOpening;
+  readonly #feeder: OnReadFeeder | undefined;
+  #phase: Phase = 'opening';
+  #tls: RemoteTls | undefined;
+  #lane: OpenLane | undefined;
+  #inProcess: InProcessSocket | undefined;
+  /** Bytes of the lane that are not the session's: request and reply line. */
+  #lineBytesRead = 0;
+  #lineBytesWritten = 0;
+  #held: { run: () => void; forget: () => void }[] = [];
+  /** Bytes of the write that is kept until the session is open; what follows it waits in the stream's own buffer. */
+  #heldBytes = 0;
+  #referenced = true;
+  readonly #ending = new LaneEnding();
+  #laneEofSeen = false;
+  #endSent: 0 | -1 | undefined;
+  #takeChunk: ((chunk: Buffer) => void) | undefined;
+  #settings: SocketSettings = {};
+
+  constructor(options: SharedSocketOptions) {
+    // A signal that is aborted already would destroy the socket before its own fields exist.
+    const { signal, ...stream } = options.stream as SocketConstructorOpts & { signal?: AbortSignal };
+    super(stream);
+    this.#options = options;
+    this.#feeder = options.onread && new OnReadFeeder(options.onread);
+    // net.Socket has no public way to say "not yet connected"; it keeps `connecting` as a plain property.
+    (this as { connecting: boolean }).connecting = true;
+    this.#opening = new LaneOpening(options.directory, options.target, this);
+    this.#opening.lane.then(
+      (lane) => this.#open(lane),
+      (error) => this.#fail(error),
+    );
+    if (signal !== undefined) addAbortSignal(signal, this);
+  }
+
+  /** The session's description; `undefined` before it is open. */
+  get remoteTls(): RemoteTls | undefined {
+    return this.#tls;
+  }
+
+  /** The TLS socket in this process, when the session could not be shared. */
+  get localTls(): TLSSocket | undefined {
+    return this.#inProcess?.inner;
+  }
+
+  /** The link and lane number of an open lease. Throws ERR_TLSHUB_NOT_LEASED. */
+  get lease(): { link: DaemonLink; lane: number } {
+    if (this.#phase !== 'open' || this.#lane === undefined || this.destroyed) {
+      throw new TlshubError('ERR_TLSHUB_NOT_LEASED');
+    }
+    return this.#lane;
+  }
+
+  /** Bytes of the session that came on the lane. */
+  get receivedBytes(): number {
+    return (
+      this.#inProcess?.inner.bytesRead ?? Math.max(0, laneCount(this, 'bytesRead') - this.#lineBytesRead)
+    );
+  }
+
+  /** Bytes that were written to the lane, or will be when the session is open. */
+  get sentBytes(): number {
+    return (
+      this.#inProcess?.inner.bytesWritten ??
+      Math.max(0, laneCount(this, 'bytesWritten') - this.#lineBytesWritten) + this.#heldBytes
+    );
+  }
+
+  /**
+   * Gives the session back, warm, for another process; the socket is closed. When there is a doubt about any byte the
+   * session is closed instead and `sharing.reason` says why. A socket that is not shared is ended.
+   */
+  async release(): Promise<void> {
+    if (this.#phase === 'in-process') {
+      this.end();
+      return;
+    }
+    const { link, lane } = this.lease;
+    await this.#flushed();
+    const reply = await link.call('release', { lane, sent: this.sentBytes, received: this.#consumedBytes() });
+    if (reply.pooled !== true) this.sharing.reason = String(reply.reason);
+    this.giveUp();
+  }
+
+  /** As {@link release}, at once and without an answer: for a process that is exiting. */
+  releaseAtExit(): void {
+    if (this.#phase !== 'open' || this.#lane === undefined || this.destroyed || this.writableLength > 0)
+      return;
+    const { link, lane } = this.#lane;
+    link.tell('release', { lane, sent: this.sentBytes, received: this.#consumedBytes() });
+    this.#phase = 'given-up';
+  }
+
+  /**
+   * Leaves the session in the daemon, with the bytes that were not read; the socket is closed. Answers the handle by
+   * which another process of the same user takes the session over, once. Rejects with ERR_TLSHUB_NOT_LEASED or
+   * ERR_TLSHUB_NOT_DETACHABLE.
+   */
+  async detach(): Promise<string> {
+    if (this.#phase === 'in-process') {
+      throw new TlshubError('ERR_TLSHUB_NOT_DETACHABLE', `the session is not shared: ${this.sharing.reason}`);
+    }
+    const { link, lane } = this.lease;
+    await this.#flushed();
+    return detachSocket(this, link, lane);
+  }
+
+  /** From now on the lane's bytes go to `take` instead of the stream (detach). */
+  divert(take: (chunk: Buffer) => void): void {
+    this.#takeChunk = take;
+  }
+
+  /** The session is in other hands: the socket closes without a word to the daemon. */
+  giveUp(): void {
+    this.#phase = 'given-up';
+    this.destroy();
+  }
+
+  /** Settings of the TCP connection; before the session is open they are kept until it is. */
+  applySettings(settings: SocketSettings): void {
+    if (this.#phase === 'opening') Object.assign(this.#settings, settings);
+    else if (this.#phase === 'open' && !this.destroyed) this.tellDaemon('set', settings);
+  }
+
+  /** Makes a call about the lane whose failure only means that the session has ended, which other ways tell. */
+  tellDaemon(name: 'set', fields: object): void {
+    const { link, lane } = this.lease;
+    link.call(name, { lane, ...fields }).catch(() => {});
+  }
+
+  linkOnLaneEnd(end: LaneEnd): void {
+    this.#ending.learn(end);
+  }
+
+  linkOnTicket(ticket: Buffer): void {
+    if (this.#tls === undefined) return;
+    this.#tls.info.ticket = ticket.toString('base64');
+    if (!this.destroyed && !this.secureConnecting) this.emit('session', ticket);
+  }
+
+  linkOnDrain(): void {
+    this.emit('tlshub:drain');
+  }
+
+  override ref(): this {
+    this.#referenced = true;
+    this.#opening.reference(true);
+    this.#inProcess?.inner.ref();
+    return this.#lane === undefined ? this : super.ref();
+  }
+
+  override unref(): this {
+    this.#referenced = false;
+    this.#opening.reference(false);
+    this.#inProcess?.inner.unref();
+    return this.#lane === undefined ? this : super.unref();
+  }
+
+  override pause(): this {
+    super.pause();
+    if (this.#feeder !== undefined) stopReading(this);
+    return this;
+  }
+
+  override resume(): this {
+    super.resume();
+    // Nothing is pushed into the stream, so the stream itself never asks for more.
+    if (this.#feeder !== undefined && this.#phase === 'open' && !this.destroyed) super._read(0);
+    return this;
+  }
+
+  override push(chunk: unknown, encoding?: BufferEncoding): boolean {
+    if (this.#inProcess !== undefined) return super.push(chunk, encoding);
+    if (chunk === null) {
+      this.#laneEofSeen = true;
+      this.#ending.await(this.#lane?.link, () => this.#applyLaneEof());
+      return false;
+    }
+    if (this.#takeChunk !== undefined) {
+      this.#takeChunk(chunk as Buffer);
+      return true;
+    }
+    if (this.#feeder !== undefined) return this.#feeder.feed(chunk as Buffer);
+    return super.push(chunk, encoding);
+  }
+
+  override _read(size: number): void {
+    if (this.#phase === 'opening') this.#hold(() => this._read(size));
+    else if (this.#inProcess !== undefined) this.#inProcess.resume();
+    else super._read(size);
+  }
+
+  override _write(chunk: unknown, encoding: BufferEncoding, callback: Callback): void {
+    if (this.#phase === 'opening') {
+      this.#heldBytes = Buffer.byteLength(chunk as Buffer, encoding);
+      this.#hold(() => this._write(chunk, encoding, callback), callback);
+    } else if (this.#inProcess !== undefined)
+      this.#inProcess.inner.write(chunk as Buffer, encoding, callback);
+    else super._write(chunk, encoding, callback);
+  }
+
+  override _writev(chunks: { chunk: Buffer; encoding: BufferEncoding }[], callback: Callback): void {
+    if (this.#phase === 'opening') {
+      for (const { chunk, encoding } of chunks) this.#heldBytes += Buffer.byteLength(chunk, encoding);
+      this.#hold(() => this._writev(chunks, callback), callback);
+    } else if (this.#inProcess !== undefined) this.#inProcess.writev(chunks, callback);
+    else (super._writev as (chunks: unknown, callback: Callback) => void)(chunks, callback);
+  }
+
+  override _final(callback: Callback): void {
+    if (this.#phase === 'opening') {
+      this.#hold(() => this._final(callback));
+    } else if (this.#inProcess !== undefined) {
+      this.#inProcess.inner.end(callback as () => void);
+    } else {
+      this.#sendLaneEnd(0);
+      super._final(callback as never);
+    }
+  }
+
+  override _destroy(error: Error | null, callback: Callback): void {
+    if (this.#phase === 'opening') this.#opening.abort();
+    this.#inProcess?.destroy(error);
+    this.#held = [];
+    this.#ending.stopWaiting();
+    const cleanlyOver = this.#laneEofSeen && this.#ending.known?.rc === 0 && this.writableFinished;
+    if (!cleanlyOver) this.#sendLaneEnd(-1);
+    const close = (shown: Error | null) => {
+      if (this.#lane === undefined) {
+        this.#closeWithoutLane(shown, callback);
+        return;
+      }
+      this.#lane.link.removeLane(this.#lane.lane);
+      super._destroy(shown, callback);
+    };
+    // What a broken lane means for the session, the daemon says on the link.
+    const laneBroke =
+      this.#lane !== undefined && LANE_FAILURES.has(codeOf(error)) && error !== this.#ending.known?.error;
+    if (laneBroke)
+      this.#ending.await(this.#lane?.link, () => close(this.#ending.known?.error ?? error), 'for good');
+    else close(error);
+  }
+
+  /** As net.Socket closes; without a handle it would not say in `close` whether there was an error. */
+  #closeWithoutLane(error: Error | null, callback: Callback): void {
+    (this as { connecting: boolean }).connecting = false;
+    this.setTimeout(0);
+    callback(error);
+    process.nextTick(() => this.emit('close', error !== null));
+  }
+
+  #open(lane: OpenLane): void {
+    if (this.destroyed) {
+      lane.link.sendLaneEnd(lane.lane, -1, 0);
+      lane.handle.close();
+      return;
+    }
+    const { reply, link } = lane;
+    this.#tls = new RemoteTls(reply.tls);
+    this.alpnProtocol = reply.tls.alpnProtocol;
+    this.servername = reply.tls.servername;
+    this.sharing = { shared: true, reused: reply.reused, sessionId: reply.session, name: null, reason: null };
+    (this as { connecting: boolean }).connecting = false;
+    const refusal = this.#checkIdentity(this.#tls);
+    if (refusal !== undefined && this.#options.rejectUnauthorized) {
+      link.call('refuse', { lane: lane.lane }).catch(() => {});
+      link.removeLane(lane.lane);
+      lane.handle.close();
+      this.authorizationError = codeOf(refusal) ?? refusal.message;
+      this.#emitOpenEvents(reply.events);
+      this.destroy(refusal);
+      return;
+    }
+    this.#lane = lane;
+    lane.tellNews();
+    giveHandle(this, lane.handle, lane.carrier);
+    if (!this.#referenced) super.unref();
+    this.#lineBytesRead = lane.handle.bytesRead - lane.head.length;
+    this.#lineBytesWritten = lane.handle.bytesWritten;
+    // A native reader that takes the handle when it hears of the connection finds these bytes in the buffer; a
+    // listener for `data` must not get them before `secureConnect`.
+    const headLater = this.readableFlowing === true || this.#feeder !== undefined;
+    if (lane.head.length > 0 && !headLater) this.push(lane.head);
+    this.#emitOpenEvents(reply.events);
+    if (this.destroyed) return;
+    this.authorized = reply.tls.authorized && refusal === undefined;
+    this.authorizationError =
+      refusal === undefined ? reply.tls.authorizationError : (codeOf(refusal) ?? refusal.message);
+    this.secureConnecting = false;
+    this.emit('secureConnect');
+    if (this.destroyed) return;
+    this.#phase = 'open';
+    if (Object.keys(this.#settings).length > 0) this.applySettings(this.#settings);
+    const ticket = this.#tls.getSession();
+    if (ticket !== undefined) this.emit('session', ticket);
+    if (this.destroyed) return;
+    if (lane.head.length > 0 && headLater) this.push(lane.head);
+    this.#runHeld();
+    if (!this.isPaused() && !this.destroyed) this.read(0);
+  }
+
+  #checkIdentity(tls: RemoteTls): Error | undefined {
+    const { identity } = this.#options;
+    // node:tls asks the application only about a chain that is good; the daemon has judged it.
+    if (identity === undefined || tls.info.authorizationError !== null) return undefined;
+    return (
+      identity.check(identity.hostname, tls.getPeerCertificate(true) as unknown as PeerCertificate) ??
+      undefined
+    );
+  }
+
+  #emitOpenEvents(events: readonly OpenEvent[]): void {
+    emitOpenEvents(this, events, this.#tls !== undefined);
+  }
+
+  #fail(error: Error): void {
+    if (this.destroyed) return;
+    const wire = error instanceof LaneRefusal ? error.reply.error : undefined;
+    const failure = wire === undefined ? error : rebuildError(wire);
+    if (this.#options.fallBack !== undefined && ALLOWS_FALLBACK.has(codeOf(failure))) {
+      this.#fallBack(this.#options.fallBack, failure);
+      return;
+    }
+    this.sharing.reason = failure.message;
+    (this as { connecting: boolean }).connecting = false;
+    if (error instanceof LaneRefusal) this.#emitOpenEvents(error.reply.events);
+    // node:tls tells why the certificate was refused here too.
+    if (typeof wire?.authorizationError === 'string') this.authorizationError = wire.authorizationError;
+    if (this.destroyed || codeOf(failure) !== 'ECONNRESET' || wire?.syscall !== undefined) {
+      this.destroy(failure);
+      return;
+    }
+    // The peer ended in the middle of the handshake: node:tls makes its error of that end, which comes first.
+    this.prependOnceListener('end', () => this.destroy(failure));
+    super.push(null);
+    this.read(0);
+  }
+
+  #fallBack(connect: () => TLSSocket, cause: Error): void {
+    this.sharing.reason = cause.message;
+    this.#phase = 'in-process';
+    this.#inProcess = new InProcessSocket(this, connect());
+    if (!this.#referenced) this.#inProcess.inner.unref();
+    this.applySettings(this.#settings);
+    this.#runHeld();
+  }
+
+  /** Keeps a call until the session is open; its callback learns of a `close` that comes first, as with net.Socket. */
+  #hold(run: () => void, callback?: Callback): void {
+    const socketOnClose = () => callback?.(closedBeforeOpen());
+    if (callback !== undefined) this.once('close', socketOnClose);
+    this.#held.push({ run, forget: () => this.off('close', socketOnClose) });
+  }
+
+  #runHeld(): void {
+    this.#heldBytes = 0;
+    for (const { run, forget } of this.#held.splice(0)) {
+      forget();
+      run();
+    }
+  }
+
+  #applyLaneEof(): void {
+    if (this.destroyed) return;
+    const { rc, error } = this.#ending.known ?? {};
+    if (rc !== 0 && !isRecordLayerError(error)) {
+      this.destroy(error);
+      return;
+    }
+    // After an error of the record layer node:tls leaves the socket to the application and to the peer's end.
+    if (error !== undefined) this.emit('error', error);
+    if (this.destroyed) return;
+    super.push(null);
+    this.read(0);
+  }
+
+  #sendLaneEnd(rc: 0 | -1): void {
+    if (
+      this.#lane === undefined ||
+      this.#phase === 'given-up' ||
+      this.#endSent === -1 ||
+      this.#endSent === rc
+    )
+      return;
+    this.#endSent = rc;
+    this.#lane.link.sendLaneEnd(this.#lane.lane, rc, this.sentBytes);
+  }
+
+  /** Bytes that the application has taken from the stream. A half-decoded character counts as not taken. */
+  #consumedBytes(): number {
+    const { decoder } = (this as unknown as { _readableState: { decoder?: { lastNeed?: number } | null } })
+      ._readableState;
+    return this.receivedBytes - this.readableLength - (decoder?.lastNeed ?? 0);
+  }
+
+  #flushed(): Promise<void> {
+    if (this.writableLength === 0) return Promise.resolve();
+    return new Promise((resolve, reject) => {
+      this.write('', (error) => {
+        if (error) reject(error);
+        else resolve();
+      });
+    });
+  }
+}
+
+/** An alert of the peer, or a record that cannot be decrypted: the errors of OpenSSL. */
+function isRecordLayerError(error: Error | undefined): boolean {
+  return codeOf(error)?.startsWith('ERR_SSL_') === true;
+}
+
+/** The error that a write gets when its socket closes before it is connected (Node, ERR_SOCKET_CLOSED_BEFORE_CONNECTION). */
+function closedBeforeOpen(): Error {
+  const error = new Error('Socket closed before the connection was established');
+  return Object.assign(error, { code: 'ERR_SOCKET_CLOSED_BEFORE_CONNECTION' });
+}
+
+installTlsMembers(SharedSocket.prototype);

@@ -1,0 +1,20 @@
+// What `socket.sharing` tells an application about the sharing of its socket.
+
+/** Whether and how a socket shares a session of the daemon. */
+export interface SharingInfo {
+  /** True when the session lives in the daemon; known when `secureConnect` is emitted. */
+  shared: boolean;
+  /** True when the session was open before this socket asked: there was no handshake, and a login may be done. */
+  reused: boolean;
+  /** The daemon's id of the session (`tlshub inspect`). */
+  sessionId: string | null;
+  /** Name of a named session. */
+  name: string | null;
+  /** Why the session is not shared, or did not go back to the pool. */
+  reason: string | null;
+}
+
+/** The state before anything is known. */
+export function undecided(): SharingInfo {
+  return { shared: false, reused: false, sessionId: null, name: null, reason: null };
+}

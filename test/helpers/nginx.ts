@@ -1,0 +1,175 @@
+// A real nginx as an origin, from Debian's package: it counts TLS handshakes in its own log, so the sharing tests do
+// not rest on node:tls alone.
+import { execFileSync, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { existsSync, readFileSync, writeFileSync } from 'node:fs';
+import { connect } from 'node:net';
+import { join } from 'node:path';
+import type { TestContext } from 'node:test';
+import { messageOf } from '#src/errors.js';
+import { unusedPort } from './listen.ts';
+import { tempDir } from './temp-dir.ts';
+import { waitFor } from './wait-for.ts';
+
+/** How nginx is set up. */
+export interface NginxOptions {
+  /** PEM, leaf first. */
+  cert: string;
+  key: string;
+  /** Lines for its `server` block. */
+  serverLines?: string;
+}
+
+/** A running nginx that answers every request with `ok\n`. */
+export interface Nginx {
+  readonly port: number;
+  /** Every request that it has answered, in order. */
+  requests(): NginxRequest[];
+  /** Full handshakes of the connections that have made a request. */
+  handshakes(): number;
+}
+
+/** One line of its log. */
+export interface NginxRequest {
+  /** Number of the connection. */
+  connection: number;
+  /** Which request of the connection it was, from 1. */
+  requestOfConnection: number;
+  /** Whether the connection's handshake resumed a session. */
+  resumed: boolean;
+}
+
+const INSTALL_DEADLINE_MS = 180_000;
+
+/** Path of nginx, or why there is none. */
+let found: { path: string } | { reason: string } | undefined;
+
+/**
+ * Starts nginx, which ends after the test. Where it neither is nor may be installed, the test is skipped with the
+ * reason and `undefined` is answered; under `CI=true` that is a failure.
+ */
+export async function startNginx(t: TestContext, options: NginxOptions): Promise<Nginx | undefined> {
+  found ??= findNginx();
+  if ('reason' in found) {
+    if (process.env.CI === 'true') throw new Error(`nginx is needed under CI: ${found.reason}`);
+    t.skip(`needs nginx: ${found.reason}`);
+    return undefined;
+  }
+  const directory = tempDir(t);
+  const port = await unusedPort();
+  writeFileSync(join(directory, 'cert.pem'), options.cert);
+  writeFileSync(join(directory, 'key.pem'), options.key);
+  writeFileSync(join(directory, 'nginx.conf'), configuration(directory, port, options.serverLines ?? ''));
+  const log = join(directory, 'requests.log');
+  const child = spawn(found.path, ['-p', directory, '-c', join(directory, 'nginx.conf')], {
+    stdio: ['ignore', 'ignore', 'pipe'],
+  });
+  let complaints = '';
+  child.stderr.on('data', (text: Buffer) => {
+    complaints += text.toString('utf8');
+  });
+  const exited = once(child, 'exit');
+  t.after(async () => {
+    child.kill('SIGKILL');
+    await exited;
+  });
+  await waitFor(
+    () => {
+      if (child.exitCode !== null) throw new Error(`nginx ended: ${complaints}`);
+      return accepts(port);
+    },
+    { what: 'nginx to accept' },
+  );
+  const requests = (): NginxRequest[] =>
+    readFileSync(log, 'utf8').split('\n').filter(Boolean).map(parseLogLine);
+  return {
+    port,
+    requests,
+    handshakes: () => {
+      const full = requests().filter((request) => request.requestOfConnection === 1 && !request.resumed);
+      return full.length;
+    },
+  };
+}
+
+function parseLogLine(line: string): NginxRequest {
+  const [connection, requestOfConnection, reused] = line.split(' ');
+  return {
+    connection: Number(connection),
+    requestOfConnection: Number(requestOfConnection),
+    resumed: reused === 'r',
+  };
+}
+
+/** One process in the foreground: as root, workers of their own would be another user's and could not write here. */
+function configuration(directory: string, port: number, serverLines: string): string {
+  return `
+daemon off;
+master_process off;
+pid ${directory}/nginx.pid;
+error_log stderr warn;
+events { worker_connections 1024; }
+http {
+  log_format counts '$connection $connection_requests $ssl_session_reused';
+  access_log ${directory}/requests.log counts;
+  client_body_temp_path ${directory}/body;
+  proxy_temp_path ${directory}/proxy;
+  fastcgi_temp_path ${directory}/fastcgi;
+  uwsgi_temp_path ${directory}/uwsgi;
+  scgi_temp_path ${directory}/scgi;
+  keepalive_requests 1000000;
+  keepalive_timeout 1h;
+  server {
+    listen 127.0.0.1:${port} ssl;
+    ssl_certificate ${directory}/cert.pem;
+    ssl_certificate_key ${directory}/key.pem;
+    ssl_protocols TLSv1.2 TLSv1.3;
+    ${serverLines}
+    location / {
+      default_type text/plain;
+      return 200 'ok\\n';
+    }
+  }
+}
+`;
+}
+
+function findNginx(): { path: string } | { reason: string } {
+  const path = nginxPath();
+  if (path !== undefined) return { path };
+  if (process.getuid?.() !== 0) return { reason: 'it is not installed and only root may install it' };
+  try {
+    installNginx();
+  } catch (error) {
+    return { reason: `it could not be installed: ${messageOf(error)}` };
+  }
+  const installed = nginxPath();
+  return installed === undefined ? { reason: 'its package brought no nginx' } : { path: installed };
+}
+
+function nginxPath(): string | undefined {
+  const directories = [...(process.env.PATH ?? '').split(':'), '/usr/sbin', '/usr/local/sbin'];
+  return directories.map((directory) => join(directory, 'nginx')).find((path) => existsSync(path));
+}
+
+/** Installs under a lock: test files run side by side. */
+function installNginx(): void {
+  const commands =
+    'command -v nginx || { apt-get update -q && apt-get install -qy --no-install-recommends nginx-light; }';
+  execFileSync('flock', ['/tmp/tlshub-test-apt.lock', 'sh', '-c', commands], {
+    stdio: 'ignore',
+    timeout: INSTALL_DEADLINE_MS,
+    env: { ...process.env, DEBIAN_FRONTEND: 'noninteractive', RUNLEVEL: '1' },
+  });
+}
+
+function accepts(port: number): Promise<boolean> {
+  return new Promise((resolve) => {
+    const socket = connect({ port, host: '127.0.0.1' });
+    socket.on('connect', () => {
+      socket.destroy();
+      resolve(true);
+    });
+    socket.on('error', () => resolve(false));
+  });
+}

@@ -1,0 +1,4 @@
+// Preloaded into a daemon (see two-addresses.ts).
+import { installTwoAddresses } from './two-addresses.ts';
+
+installTwoAddresses();

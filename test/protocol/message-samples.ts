@@ -1,0 +1,69 @@
+// One valid message of each name, written out: the tests of the schemas and of the wire start from these.
+import { sessionKey } from '../fuzz/wire-client.ts';
+
+const PROCESS = '0123456789abcdef0123456789abcdef';
+const SHA256 = 'ab'.repeat(32);
+
+/** Calls that open a lane. */
+export const LANE_CALL_SAMPLES: Readonly<Record<string, Readonly<Record<string, unknown>>>> = {
+  lease: {
+    call: 'lease',
+    protocol: 1,
+    process: PROCESS,
+    lane: 1,
+    pid: 4711,
+    key: sessionKey(443, ''),
+    wait: 30_000,
+    socket: { noDelay: true, keepAlive: true, keepAliveInitialDelay: 1_000 },
+  },
+  attach: {
+    call: 'attach',
+    protocol: 1,
+    process: PROCESS,
+    lane: 2,
+    pid: 4711,
+    handle: `tlshub1.${'0'.repeat(16)}.${'1'.repeat(32)}`,
+    wait: 0,
+    socket: {},
+  },
+};
+
+/** Calls on a link. */
+export const LINK_CALL_SAMPLES: Readonly<Record<string, Readonly<Record<string, unknown>>>> = {
+  hello: { call: 'hello', id: 1, protocol: 1, process: PROCESS, pid: 4711, version: '0.1.0' },
+  release: { call: 'release', id: 2, lane: 1, sent: 10, received: 20 },
+  detach: { call: 'detach', id: 3, lane: 1, sent: 10 },
+  detached: { call: 'detached', id: 4, lane: 1, unread: 5 },
+  refuse: { call: 'refuse', id: 5, lane: 1 },
+  put: { call: 'put', id: 6, sha256: SHA256, offset: 0, data: 'Zm9v', last: true },
+  set: {
+    call: 'set',
+    id: 7,
+    lane: 1,
+    noDelay: true,
+    keepAlive: false,
+    keepAliveInitialDelay: 0,
+    maxSendFragment: 512,
+    disableRenegotiation: true,
+  },
+  renegotiate: { call: 'renegotiate', id: 8, lane: 1, rejectUnauthorized: true, requestCert: false },
+  export: { call: 'export', id: 9, process: PROCESS, lane: 1, length: 32, label: 'label', context: 'Zm9v' },
+  sessions: { call: 'sessions', id: 10 },
+  inspect: { call: 'inspect', id: 11, session: 's1' },
+  close: { call: 'close', id: 12, session: 's1' },
+  status: { call: 'status', id: 13 },
+  drain: { call: 'drain', id: 14, deadline: 1_000 },
+};
+
+/** Events. */
+export const EVENT_SAMPLES: Readonly<Record<string, Readonly<Record<string, unknown>>>> = {
+  'lane-end': {
+    event: 'lane-end',
+    lane: 1,
+    rc: -1,
+    bytes: 12,
+    error: { code: 'ECONNRESET', message: 'read ECONNRESET' },
+  },
+  ticket: { event: 'ticket', lane: 1, ticket: 'Zm9v' },
+  drain: { event: 'drain', deadline: 1_000 },
+};
