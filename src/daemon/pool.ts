@@ -10,6 +10,8 @@ import type { SessionTable } from './session-table.ts';
 import type { TicketCache } from './ticket-cache.ts';
 import type { Upstream } from './upstream.ts';
 
+const TOO_OLD = 'reached its greatest age';
+
 /** A session ready for a lease. */
 export interface Leased {
   session: Session;
@@ -168,8 +170,12 @@ export class Pool {
     if (session.peerEnded) return 'the peer has ended the session';
     if (session.hasUnread) return 'the peer sent bytes that nobody read';
     if (this.#draining) return 'the daemon is shutting down';
-    if (Date.now() - session.createdAtMs > this.#config.sessionAgeMs) return 'reached its greatest age';
+    if (this.#isTooOld(session)) return TOO_OLD;
     return undefined;
+  }
+
+  #isTooOld(session: Session): boolean {
+    return Date.now() - session.createdAtMs > this.#config.sessionAgeMs;
   }
 
   async #open(uid: number, key: SessionKey, owner: string): Promise<Session> {
@@ -200,6 +206,10 @@ export class Pool {
     const idle = this.#idle.get(owner);
     for (let session = idle?.pop(); session !== undefined; session = idle?.pop()) {
       if (session.peerEnded || session.tls.destroyed || session.hasUnread) continue;
+      if (this.#isTooOld(session)) {
+        session.close(TOO_OLD, 'orderly');
+        continue;
+      }
       if (idle?.length === 0) this.#idle.delete(owner);
       session.occupy(undefined);
       return session;

@@ -368,7 +368,8 @@ export class SharedSocket extends Socket implements LaneHolder {
     if (error instanceof LaneRefusal) this.#emitOpenEvents(error.reply.events);
     // node:tls tells why the certificate was refused here too.
     if (typeof wire?.authorizationError === 'string') this.authorizationError = wire.authorizationError;
-    if (this.destroyed || codeOf(failure) !== 'ECONNRESET' || wire?.syscall !== undefined) {
+    const peerEnded = wire?.code === 'ECONNRESET' && wire.syscall === undefined;
+    if (this.destroyed || !peerEnded) {
       this.destroy(failure);
       return;
     }

@@ -1,10 +1,11 @@
 // A client of the daemon that speaks the wire itself, line by line and byte by byte, well or badly as a test wants. It
 // shares no code with the wrapper's connections; only tests use it.
 import { createHash, randomBytes } from 'node:crypto';
+import { once } from 'node:events';
 import { connect, type Socket } from 'node:net';
 import { join } from 'node:path';
 import type { Scope } from '#helpers/scope.js';
-import { waitFor } from '#helpers/wait-for.js';
+import { within } from '#helpers/wait-for.js';
 import { PROTOCOL_VERSION } from '#src/protocol/limits.js';
 import type { SessionKey } from '#src/protocol/session-key.js';
 
@@ -19,29 +20,33 @@ export class WireClient {
   closed = false;
   error: NodeJS.ErrnoException | undefined;
   #received: Buffer = Buffer.alloc(0);
+  #wake: () => void = () => {};
 
   private constructor(socket: Socket) {
     this.socket = socket;
     socket.on('data', (chunk: Buffer) => {
       this.#received = Buffer.concat([this.#received, chunk]);
+      this.#wake();
     });
     socket.on('end', () => {
       this.ended = true;
+      this.#wake();
     });
     socket.on('error', (error) => {
       this.error = error;
     });
     socket.on('close', () => {
       this.closed = true;
+      this.#wake();
     });
   }
 
   /** Connects; the connection is dropped after the test. */
   static async open(scope: Scope, directory: string): Promise<WireClient> {
-    const client = new WireClient(connect({ path: join(directory, 'tlshub.sock'), allowHalfOpen: true }));
-    scope.after(() => void client.socket.destroy());
-    await waitFor(() => client.socket.readyState === 'open', { what: 'a connection to the daemon' });
-    return client;
+    const socket = connect({ path: join(directory, 'tlshub.sock'), allowHalfOpen: true });
+    scope.after(() => void socket.destroy());
+    await within(once(socket, 'connect'), { what: 'a connection to the daemon' });
+    return new WireClient(socket);
   }
 
   /** Bytes that have come and were not taken. */
@@ -61,10 +66,10 @@ export class WireClient {
 
   /** The next line, or `undefined` when the daemon has ended its side without one. */
   async line(): Promise<Message | undefined> {
-    await waitFor(() => this.#received.includes(0x0a) || this.ended || this.closed, { what: 'a line' });
+    await this.#until(() => this.#received.includes(0x0a), 'a line');
     const end = this.#received.indexOf(0x0a);
     if (end === -1) return undefined;
-    return JSON.parse(this.bytesNow(end + 1).toString()) as Message;
+    return JSON.parse(this.#take(end + 1).toString()) as Message;
   }
 
   /** The next line; fails when there is none. */
@@ -84,20 +89,29 @@ export class WireClient {
 
   /** Takes so many bytes, when they have come. */
   async bytes(count: number): Promise<Buffer> {
-    await waitFor(() => this.#received.length >= count || this.ended || this.closed, {
-      what: () => `${count} bytes (${this.#received.length} have come)`,
-    });
+    await this.#until(() => this.#received.length >= count, `${count} bytes`);
     if (this.#received.length < count)
       throw new Error(`the daemon ended after ${this.#received.length} bytes`);
-    return this.bytesNow(count);
+    return this.#take(count);
   }
 
-  /** Waits until the daemon has ended its side or the connection is gone. */
-  async end(): Promise<void> {
-    await waitFor(() => this.ended || this.closed, { what: 'the end of the connection' });
+  /** Waits until the daemon has ended its side or the connection is gone; answers what came before and was not taken. */
+  async end(): Promise<Buffer> {
+    await this.#until(() => false, 'the end of the connection');
+    return this.#take(this.#received.length);
   }
 
-  private bytesNow(count: number): Buffer {
+  /** Waits for the condition, or the end. */
+  async #until(condition: () => boolean, what: string): Promise<void> {
+    while (!condition() && !this.ended && !this.closed) {
+      const changed = new Promise<void>((resolve) => {
+        this.#wake = resolve;
+      });
+      await within(changed, { what });
+    }
+  }
+
+  #take(count: number): Buffer {
     const bytes = this.#received.subarray(0, count);
     this.#received = this.#received.subarray(count);
     return bytes;

@@ -249,7 +249,7 @@ function describeSocket(socket: TLSSocket): Record<string, unknown> {
     ownX509: answer(() => socket.getX509Certificate()?.toString()),
     cipher: answer(() => socket.getCipher()),
     protocol: answer(() => socket.getProtocol()),
-    ephemeralKey: answer(() => socket.getEphemeralKeyInfo()),
+    ephemeralKey: answer(() => defined(socket.getEphemeralKeyInfo())),
     finishedBytes: answer(() => socket.getFinished()?.length),
     peerFinishedBytes: answer(() => socket.getPeerFinished()?.length),
     sharedSigalgs: answer(() => socket.getSharedSigalgs()),
@@ -276,6 +276,12 @@ function describeConnection(socket: TLSSocket): Record<string, unknown> {
       return { ...address, port: typeof address.port };
     }),
   };
+}
+
+/** An object without the properties that are there but undefined (the size of a hybrid key), or what is none. */
+function defined(value: object | null): unknown {
+  if (value === null) return null;
+  return Object.fromEntries(Object.entries(value).filter(([, inner]) => inner !== undefined));
 }
 
 /** What a member answers, or the error that it throws. */

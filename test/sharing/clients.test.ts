@@ -11,6 +11,7 @@ import { Client, fetch, Agent as UndiciAgent } from 'undici';
 import { type CountingOrigin, countingOrigin, type OriginOptions } from '#helpers/counting-origin.js';
 import { PatternChecker, pattern, patternSha256 } from '#helpers/pattern.js';
 import { fileScope, type Scope } from '#helpers/scope.js';
+import { waitFor } from '#helpers/wait-for.js';
 import { connectAs, MODES, type Mode, useTestDaemon } from './both-ways.ts';
 import { makeTestPki, type TestPki } from './test-pki.ts';
 
@@ -46,6 +47,7 @@ async function sameBothWays(
       return socket;
     };
     results.push(await work({ origin, url: `https://localhost:${origin.port}`, connect }, mode));
+    await waitFor(() => origin.counts.handshakes > 0, { what: 'the handshake at the origin' });
     assert.deepEqual([origin.counts.connections, origin.counts.handshakes], [1, 1], mode);
   }
   assert.deepEqual(results[1], results[0]);
@@ -184,11 +186,26 @@ describe('P4: http2', () => {
       );
       const answers = await Promise.all(paths.map((path) => ask(path)));
       answers.push(await ask('/post', pattern(0, BODY_BYTES)));
-      const seen = { alpn: session.alpnProtocol, encrypted: session.encrypted };
       const closed = once(session, 'close');
       session.close();
       await closed;
-      return { answers, seen };
+      return answers;
+    });
+  });
+
+  test('an http2 session knows that its socket is a TLS socket', async (t) => {
+    await sameBothWays(t, { kind: 'http2' }, async (bench) => {
+      const session = http2.connect(bench.url, {
+        createConnection: () => bench.connect({ ALPNProtocols: ['h2'] }),
+      });
+      await once(session, 'connect');
+      const seen = {
+        alpn: session.alpnProtocol,
+        encrypted: session.encrypted,
+        origins: session.originSet?.length,
+      };
+      session.destroy();
+      return seen;
     });
   });
 });

@@ -27,6 +27,7 @@ export interface Recorder {
   finished(socket: TLSSocket): Promise<Trace>;
 }
 
+/** Not `session`: a ticket may come before or after the first bytes, with node:tls too. */
 const PLAIN_EVENTS = ['connect', 'ready', 'end', 'finish', 'timeout', 'drain'] as const;
 const LOOKUP_EVENTS = [
   'lookup',

@@ -32,16 +32,22 @@ export class Patience {
    */
   until(subscribe: (wake: () => void) => () => void): Promise<boolean> {
     return new Promise((resolve, reject) => {
-      const signalOnAbort = () => finish(() => reject(this.#signal?.reason));
-      const stopTimer = this.#startTimer(() => finish(() => resolve(false)));
-      this.#signal?.addEventListener('abort', signalOnAbort, { once: true });
-      const unsubscribe = subscribe(() => finish(() => resolve(true)));
+      this.#signal?.throwIfAborted();
+      let unsubscribe: (() => void) | undefined;
+      let over = false;
       const finish = (settle: () => void) => {
+        if (over) return;
+        over = true;
         stopTimer();
         this.#signal?.removeEventListener('abort', signalOnAbort);
-        unsubscribe();
+        unsubscribe?.();
         settle();
       };
+      const signalOnAbort = () => finish(() => reject(this.#signal?.reason));
+      const stopTimer = this.#startTimer(() => finish(() => resolve(false)));
+      this.#signal?.addEventListener('abort', signalOnAbort);
+      unsubscribe = subscribe(() => finish(() => resolve(true)));
+      if (over) unsubscribe();
     });
   }
 

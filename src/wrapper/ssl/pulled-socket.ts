@@ -39,7 +39,7 @@ export class PulledSocket {
       wakeAll();
     });
     socket.on('close', () => {
-      if (!(this.ended && socket.writableFinished)) this.#failure ??= closedError();
+      if (!(socket.readableEnded && socket.writableFinished)) this.#failure ??= closedError();
       wakeAll();
     });
     if (socket.destroyed) this.#failure = socket.errored ?? closedError();
@@ -125,12 +125,6 @@ export class PulledSocket {
     return new Promise((resolve) => {
       this.socket.write(bytes, (error) => resolve(error ?? undefined));
     });
-  }
-
-  /** The session has been taken away, by this process's own wish: whoever waits learns it. */
-  close(reason: Error): void {
-    this.#failure ??= reason;
-    for (const wake of [...this.#wakes]) wake();
   }
 
   async #until(

@@ -35,11 +35,10 @@ export const X509_V = {
 } as const;
 
 /**
- * The number of a result.
- * @param code what node:tls says in `authorizationError`, or the code of the error that it failed with; nothing is `OK`
+ * The number of a verification's failure; `undefined` when the code is not one of those.
+ * @param code what node:tls says in `authorizationError`, or the code of the error that it failed with
  */
-export function verifyResult(code: string | null | undefined): number {
-  if (code === null || code === undefined) return X509_V.OK;
+export function verifyNumber(code: string | undefined): number | undefined {
   if (code === 'ERR_TLS_CERT_ALTNAME_INVALID') return X509_V.HOSTNAME_MISMATCH;
-  return Object.hasOwn(X509_V, code) ? X509_V[code as keyof typeof X509_V] : X509_V.UNSPECIFIED;
+  return code !== undefined && Object.hasOwn(X509_V, code) ? X509_V[code as keyof typeof X509_V] : undefined;
 }
