@@ -16,11 +16,9 @@ const { values: flags } = parseArgs({
     json: { type: 'boolean', default: false },
   },
 });
-const [rounds, requests, connections] = [flags.rounds, flags.requests, flags.connections].map(Number) as [
-  number,
-  number,
-  number,
-];
+const rounds = Number(flags.rounds);
+const requests = Number(flags.requests);
+const connections = Number(flags.connections);
 
 type Kind = 'direct' | 'kept lease' | 'agent';
 const KINDS: readonly Kind[] = ['direct', 'kept lease', 'agent'];

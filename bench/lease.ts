@@ -13,19 +13,18 @@ const { values: flags } = parseArgs({
     rounds: { type: 'string', default: '15' },
     samples: { type: 'string', default: '100' },
     held: { type: 'string', default: '0' },
+    'warm-up': { type: 'string', default: '500' },
     json: { type: 'boolean', default: false },
   },
 });
-const [rounds, samples, held] = [flags.rounds, flags.samples, flags.held].map(Number) as [
-  number,
-  number,
-  number,
-];
+const rounds = Number(flags.rounds);
+const samples = Number(flags.samples);
+const held = Number(flags.held);
+/** Openings of each kind before the first that counts, so that the code of all processes is warm. */
+const warmUp = Number(flags['warm-up']);
 /** At 50 ms a round trip, so many samples take long enough. */
 const FAR_SAMPLES = 3;
 const FAR_ROUND_TRIP_MS = 50;
-/** Openings of each kind before the first that counts, so that the code of all processes is warm. */
-const WARM_UP = 500;
 /** Sessions that are opened at the same time while thousands are made to be held. */
 const OPENING_AT_ONCE = 16;
 
@@ -128,7 +127,7 @@ async function measure(stage: Stage): Promise<Report> {
   const add = (table: Record<string, number[]>, name: string, results: number[]) => {
     table[name] = [...(table[name] ?? []), p50(results)];
   };
-  for (const kind of KINDS) await repeat(WARM_UP, () => near.once(kind, 'open'));
+  for (const kind of KINDS) await repeat(warmUp, () => near.once(kind, 'open'));
   for (let round = 0; round < rounds; round += 1) {
     for (const kind of KINDS) {
       add(open, kind, await meters[kind].during(() => repeat(samples, () => near.once(kind, 'open'))));
@@ -180,7 +179,7 @@ async function measureHeld(stage: Stage): Promise<HeldReport> {
     process.env.TLSHUB_DIR = daemons[name].directory;
     await holdSessions(stage.ca, origin.port, name === 'few' ? 10 : held);
     await opener.prepare();
-    await repeat(WARM_UP, () => opener.once('lease', 'open'));
+    await repeat(warmUp, () => opener.once('lease', 'open'));
   }
   for (let round = 0; round < rounds; round += 1) {
     for (const name of names) {

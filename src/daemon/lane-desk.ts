@@ -16,7 +16,7 @@ import type { Session } from './session.ts';
 import type { SessionTable } from './session-table.ts';
 import { resetSocketSettings } from './socket-settings.ts';
 import { ticketName } from './ticket-cache.ts';
-import { OpenFailure, type Upstream } from './upstream.ts';
+import { type OnOpenEvent, OpenFailure, type Upstream } from './upstream.ts';
 
 interface LaneDeskOptions {
   helloTimeoutMs: number;
@@ -66,7 +66,7 @@ export class LaneDesk {
       if (link !== undefined) leave = this.#enter(link, call.lane ?? 0, socket, abandoned);
       const leased =
         call.call === 'lease'
-          ? await this.#lease(identity.uid, call, abandoned.signal)
+          ? await this.#lease(identity.uid, call, socket, abandoned.signal)
           : await this.#attach(identity.uid, call, abandoned.signal);
       this.#open(socket, identity, link, call, leased);
     } catch (error) {
@@ -103,9 +103,17 @@ export class LaneDesk {
     return link;
   }
 
-  async #lease(uid: number, call: LaneCall & { call: 'lease' }, abandoned: AbortSignal): Promise<Leased> {
-    if (!this.#options.upstream.knowsTrust(call.key)) throw new TlshubError('ERR_TLSHUB_BLOB_MISSING');
-    return this.#options.pool.lease(uid, call.key, call.wait, abandoned);
+  async #lease(
+    uid: number,
+    { key, wait: waitMs }: LaneCall & { call: 'lease' },
+    socket: Socket,
+    abandoned: AbortSignal,
+  ): Promise<Leased> {
+    if (!this.#options.upstream.knowsTrust(key)) throw new TlshubError('ERR_TLSHUB_BLOB_MISSING');
+    const onOpenEvent: OnOpenEvent = ([name, args]) => {
+      if (!abandoned.aborted) socket.write(encodeLine({ event: 'open', name, args }));
+    };
+    return this.#options.pool.lease({ uid, key, waitMs, abandoned, onOpenEvent });
   }
 
   async #attach(uid: number, call: LaneCall & { call: 'attach' }, abandoned: AbortSignal): Promise<Leased> {
@@ -156,7 +164,8 @@ export class LaneDesk {
     const lane = new Lane(socket, { ...identity, link, lane: call.lane ?? 0 });
     session.holder = { pid: identity.pid, uid: identity.uid };
     resetSocketSettings(session.tls, call.socket);
-    const events = call.call === 'attach' ? [] : [...session.openEvents];
+    // Who waited for the handshake was told of its events as they came.
+    const events = call.call === 'lease' && reused ? [...session.openEvents] : [];
     const reply: LaneReply = { rc: 1, session: session.id, reused, events, tls: session.info };
     socket.write(encodeLine(reply));
     const relay = new Relay(session, lane, (over) => {
@@ -177,7 +186,6 @@ export class LaneDesk {
 
   #refuse(socket: Socket, identity: PeerIdentity, error: Error): void {
     const wire = error instanceof OpenFailure ? error.wire : encodeError(error);
-    const events = error instanceof OpenFailure ? error.events : [];
     if (error instanceof TlshubError && error.code !== 'ERR_TLSHUB_BLOB_MISSING') {
       this.#options.log.once(
         `lane ${error.code}`,
@@ -187,7 +195,7 @@ export class LaneDesk {
       );
     }
     socket.resume();
-    const reply: LaneReply = { rc: -1, error: wire, events };
+    const reply: LaneReply = { rc: -1, error: wire };
     socket.end(encodeLine(reply));
     setTimeout(() => socket.destroy(), this.#options.helloTimeoutMs).unref();
   }

@@ -8,7 +8,7 @@ import type { DaemonConfig } from './config.ts';
 import { type CloseManner, type Occupant, Session } from './session.ts';
 import type { SessionTable } from './session-table.ts';
 import type { TicketCache } from './ticket-cache.ts';
-import type { Upstream } from './upstream.ts';
+import type { OnOpenEvent, Upstream } from './upstream.ts';
 
 const TOO_OLD = 'reached its greatest age';
 
@@ -17,6 +17,20 @@ export interface Leased {
   session: Session;
   /** False when the session was opened for this request. */
   reused: boolean;
+}
+
+/** A request for a session. */
+export interface LeaseRequest {
+  /** Whose session. */
+  uid: number;
+  /** What session. */
+  key: SessionKey;
+  /** Milliseconds to wait when a limit is reached; 0 fails at once. */
+  waitMs: number;
+  /** Aborted when the holder is gone. */
+  abandoned: AbortSignal;
+  /** Told of the events on the way to a new session. */
+  onOpenEvent: OnOpenEvent;
 }
 
 /** What a waiting request is given: a session that became free, or a slot in which to open one. */
@@ -84,12 +98,8 @@ export class Pool {
   /**
    * A session for one holder: an idle one of the same owner, or a new one, or the next that becomes free. Rejects
    * with OpenFailure (the peer's fault), ERR_TLSHUB_POOL_TIMEOUT, ERR_TLSHUB_LIMIT or ERR_TLSHUB_DRAINING.
-   * @param uid whose session
-   * @param key what session
-   * @param waitMs how long to wait when a limit is reached; 0 fails at once
-   * @param abandoned aborted when the holder is gone
    */
-  async lease(uid: number, key: SessionKey, waitMs: number, abandoned: AbortSignal): Promise<Leased> {
+  async lease({ uid, key, waitMs, abandoned, onOpenEvent }: LeaseRequest): Promise<Leased> {
     if (this.#draining) throw new TlshubError('ERR_TLSHUB_DRAINING');
     const owner = ownerOf(uid, key);
     let grant: Grant | undefined;
@@ -99,7 +109,7 @@ export class Pool {
     grant ??= await this.#wait(uid, owner, waitMs, abandoned);
     const leased =
       grant === 'slot'
-        ? { session: await this.#open(uid, key, owner), reused: false }
+        ? { session: await this.#open(uid, key, owner, onOpenEvent), reused: false }
         : { session: grant, reused: true };
     if (abandoned.aborted) {
       this.giveBack(leased.session);
@@ -178,11 +188,11 @@ export class Pool {
     return Date.now() - session.createdAtMs > this.#config.sessionAgeMs;
   }
 
-  async #open(uid: number, key: SessionKey, owner: string): Promise<Session> {
+  async #open(uid: number, key: SessionKey, owner: string, onOpenEvent: OnOpenEvent): Promise<Session> {
     this.#opening += 1;
     try {
       if (this.#draining) throw new TlshubError('ERR_TLSHUB_DRAINING');
-      const opened = await this.#upstream.open(key, owner);
+      const opened = await this.#upstream.open(key, owner, onOpenEvent);
       if (opened.info.resumed) this.counters.resumptions += 1;
       else this.counters.handshakes += 1;
       const session = new Session({ id: this.#table.nextId(), uid, key, owner, ...opened }, (closed) => {

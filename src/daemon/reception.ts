@@ -23,7 +23,7 @@ interface ReceptionOptions {
  */
 export function turnAway(socket: Socket, error: TlshubError): void {
   socket.on('error', () => {});
-  socket.write(encodeLine({ rc: -1, error: encodeError(error), events: [] }));
+  socket.write(encodeLine({ rc: -1, error: encodeError(error) }));
   socket.destroySoon();
 }
 
@@ -42,7 +42,7 @@ export function receive(socket: Socket, identity: PeerIdentity, options: Recepti
       'a connection was refused',
     );
     socket.resume();
-    socket.end(encodeLine({ rc: -1, error: encodeError(error), events: [] }));
+    socket.end(encodeLine({ rc: -1, error: encodeError(error) }));
     // A peer that does not close its side is not waited for.
     setTimeout(() => socket.destroy(), options.helloTimeoutMs).unref();
   };

@@ -21,18 +21,19 @@ import { describeTls, peerChain } from './tls-info.ts';
 /** Contexts kept for keys that were used last; making one with a long CA list takes tens of milliseconds. */
 const MAX_CACHED_CONTEXTS = 256;
 
-/** A failed open: Node's error as it travels, and the events that came before it. */
+/** A failed open: Node's error as it travels. */
 export class OpenFailure extends Error {
   readonly wire: WireError;
-  readonly events: OpenEvent[];
 
-  constructor(wire: WireError, events: OpenEvent[]) {
+  constructor(wire: WireError) {
     super(wire.message);
     this.name = 'OpenFailure';
     this.wire = wire;
-    this.events = events;
   }
 }
+
+/** Told at once of what node:tls emits while a session is opened. */
+export type OnOpenEvent = (event: OpenEvent) => void;
 
 /** An open connection with its description. */
 export type OpenedUpstream = Pick<SessionOrigin, 'tls' | 'info' | 'openEvents'>;
@@ -68,16 +69,20 @@ export class Upstream {
    * Connects, shakes hands and verifies. Rejects with {@link OpenFailure}.
    * @param key what to connect to, and how
    * @param owner session key and uid as one text; a ticket of the same owner is used to resume
+   * @param onOpenEvent told of the events on the way
    */
-  open(key: SessionKey, owner: string): Promise<OpenedUpstream> {
+  open(key: SessionKey, owner: string, onOpenEvent: OnOpenEvent): Promise<OpenedUpstream> {
     const events: OpenEvent[] = [];
     let tls: TLSSocket;
     try {
       tls = connect(this.#connectOptions(key, owner));
     } catch (error) {
-      return Promise.reject(new OpenFailure(encodeError(error as Error), events));
+      return Promise.reject(new OpenFailure(encodeError(error as Error)));
     }
-    recordEvents(tls, events);
+    recordEvents(tls, (event) => {
+      events.push(event);
+      onOpenEvent(event);
+    });
     return new Promise((resolve, reject) => this.#awaitSecure({ tls, key, owner, events, resolve, reject }));
   }
 
@@ -93,7 +98,7 @@ export class Upstream {
       const cert = (error as { cert?: Parameters<typeof peerChain>[0] }).cert;
       const wire = encodeError(error, cert && peerChain(cert));
       const { authorizationError } = tls;
-      reject(new OpenFailure({ ...wire, ...(authorizationError && { authorizationError }) }, events));
+      reject(new OpenFailure({ ...wire, ...(authorizationError && { authorizationError }) }));
     };
     tls.once('error', fail);
     tls.once('close', socketOnClose);
@@ -150,8 +155,8 @@ function validToMs(certificate: string): number {
   return Date.parse(new X509Certificate(Buffer.from(certificate, 'base64')).validTo);
 }
 
-function recordEvents(tls: TLSSocket, events: OpenEvent[]): void {
-  const record = (name: OpenEvent[0], args: unknown[]) => events.push([name, args]);
+function recordEvents(tls: TLSSocket, tell: OnOpenEvent): void {
+  const record = (name: OpenEvent[0], args: unknown[]) => tell([name, args]);
   tls.on('lookup', (error: Error | null, address, family, host) => {
     record('lookup', [error && encodeError(error), address, family, host]);
   });

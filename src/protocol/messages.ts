@@ -167,18 +167,24 @@ export const tlsInfoSchema = v.object({
 /** Description of one TLS session, as an open reply carries it. */
 export type TlsInfo = v.InferOutput<typeof tlsInfoSchema>;
 
-/** An event that node:tls emitted while the session was opened, with its arguments (see wire-value.ts). */
-export const openEventSchema = v.tuple([
-  v.picklist([
-    'lookup',
-    'connectionAttempt',
-    'connectionAttemptFailed',
-    'connectionAttemptTimeout',
-    'connect',
-    'OCSPResponse',
-  ]),
-  v.array(v.unknown()),
+/** What node:tls emits while a session is opened, and the wrapper emits again. */
+const openEventName = v.picklist([
+  'lookup',
+  'connectionAttempt',
+  'connectionAttemptFailed',
+  'connectionAttemptTimeout',
+  'connect',
+  'OCSPResponse',
 ]);
+
+/** Lines of the daemon on a lane before its reply. */
+export const laneEvents = {
+  /** node:tls emitted an event, with these arguments, while the session is opened for this lane. */
+  open: v.strictObject({ event: v.literal('open'), name: openEventName, args: v.array(v.unknown()) }),
+} as const;
+
+/** An event that node:tls emitted while the session was opened for another lane: name and arguments. */
+export const openEventSchema = v.tuple([openEventName, v.array(v.unknown())]);
 
 /** One replayed event. */
 export type OpenEvent = v.InferOutput<typeof openEventSchema>;
@@ -192,7 +198,7 @@ export const laneReplySchema = v.variant('rc', [
     events: v.array(openEventSchema),
     tls: tlsInfoSchema,
   }),
-  v.object({ rc: v.literal(-1), error: wireError, events: v.array(openEventSchema) }),
+  v.object({ rc: v.literal(-1), error: wireError }),
 ]);
 
 /** A lane's reply line. */
@@ -275,6 +281,11 @@ export function parseLaneCall(message: Record<string, unknown>): LaneCall {
 /** The event in a line's value. Throws ERR_TLSHUB_PROTOCOL: an unknown event cannot be answered. */
 export function parseEvent(message: Record<string, unknown>): WireEvent {
   return check(events, message.event, message, 'ERR_TLSHUB_PROTOCOL', 'ERR_TLSHUB_PROTOCOL');
+}
+
+/** The event in a line of a lane. Throws ERR_TLSHUB_PROTOCOL. */
+export function parseOpenEvent(message: Record<string, unknown>): v.InferOutput<typeof laneEvents.open> {
+  return check(laneEvents, message.event, message, 'ERR_TLSHUB_PROTOCOL', 'ERR_TLSHUB_PROTOCOL');
 }
 
 /** The reply line of a lane. Throws ERR_TLSHUB_PROTOCOL. */

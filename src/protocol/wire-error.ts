@@ -27,7 +27,10 @@ const PLAIN_PROPERTIES = [
  * @param error what a TLS or socket call failed with
  * @param chain the peer's certificate and its issuers (base64 DER), for an error that carries it
  */
-export function encodeError(error: Error, chain?: { certificates: readonly string[]; rooted: boolean }): WireError {
+export function encodeError(
+  error: Error,
+  chain?: { certificates: readonly string[]; rooted: boolean },
+): WireError {
   const source = error as unknown as Record<string, unknown>;
   const wire: WireError = { message: error.message, name: error.name };
   for (const property of PLAIN_PROPERTIES) {

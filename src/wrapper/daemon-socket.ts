@@ -12,7 +12,11 @@ export const MAX_ATTEMPTS = 4;
 const BUSY_PAUSE_MS = 10;
 
 const NO_DAEMON_CODES: ReadonlySet<string | undefined> = new Set(['ENOENT', 'ECONNREFUSED']);
-const BROKEN_CODES: ReadonlySet<string | undefined> = new Set(['ECONNRESET', 'EPIPE', 'ERR_TLSHUB_DAEMON_LOST']);
+const BROKEN_CODES: ReadonlySet<string | undefined> = new Set([
+  'ECONNRESET',
+  'EPIPE',
+  'ERR_TLSHUB_DAEMON_LOST',
+]);
 /** The daemon's backlog is full (unix(7)). */
 const BUSY_CODE = 'EAGAIN';
 

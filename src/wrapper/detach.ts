@@ -24,7 +24,6 @@ export async function detachSocket(socket: SharedSocket, link: DaemonLink, lane:
   const handed = link.call('detached', { lane, unread: unread.length });
   if (unread.length > 0) socket.write(unread);
   const { handle } = await handed;
-  socket.giveUp();
   return String(handle);
 }
 

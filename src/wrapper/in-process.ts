@@ -3,6 +3,7 @@
 import type { TLSSocket } from 'node:tls';
 import { refreshTimeout } from './lane-handle.ts';
 import type { SharedSocket } from './shared-socket.ts';
+import type { Transport, TransportCallback } from './transport.ts';
 
 /** Events that the application may listen to and that only the inner socket can emit. */
 const FORWARDED_EVENTS = [
@@ -18,7 +19,7 @@ const FORWARDED_EVENTS = [
 ] as const;
 
 /** Ties a TLS socket of this process to the outer socket that the application holds. */
-export class InProcessSocket {
+export class InProcessTransport implements Transport {
   readonly inner: TLSSocket;
   readonly #outer: SharedSocket;
 
@@ -48,16 +49,24 @@ export class InProcessSocket {
     inner.on('close', () => outer.destroy());
   }
 
-  /** Goes on reading. */
+  get bytesRead(): number {
+    return this.inner.bytesRead;
+  }
+
+  get bytesWritten(): number {
+    return this.inner.bytesWritten;
+  }
+
   resume(): void {
     this.inner.resume();
   }
 
-  /** Writes several chunks as one. */
-  writev(
-    chunks: readonly { chunk: Buffer; encoding: BufferEncoding }[],
-    callback: (error?: Error | null) => void,
-  ): void {
+  write(chunk: Buffer, encoding: BufferEncoding, callback: TransportCallback): void {
+    refreshTimeout(this.#outer);
+    this.inner.write(chunk, encoding, callback);
+  }
+
+  writev(chunks: readonly { chunk: Buffer; encoding: BufferEncoding }[], callback: TransportCallback): void {
     refreshTimeout(this.#outer);
     this.inner.cork();
     for (const [index, { chunk, encoding }] of chunks.entries()) {
@@ -67,7 +76,18 @@ export class InProcessSocket {
     this.inner.uncork();
   }
 
-  /** The outer socket is destroyed. */
+  end(callback: TransportCallback): void {
+    this.inner.end(() => callback());
+  }
+
+  ref(): void {
+    this.inner.ref();
+  }
+
+  unref(): void {
+    this.inner.unref();
+  }
+
   destroy(error: Error | null): void {
     if (!this.inner.destroyed) this.inner.destroy(error ?? undefined);
   }

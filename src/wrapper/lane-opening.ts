@@ -5,7 +5,7 @@ import type { Socket } from 'node:net';
 import { codeOf, TlshubError } from '../errors.ts';
 import { PROTOCOL_VERSION } from '../protocol/limits.ts';
 import { decodeLine, encodeLine, LineDecoder } from '../protocol/line-codec.ts';
-import { type LaneReply, parseLaneReply } from '../protocol/messages.ts';
+import { type LaneReply, type OpenEvent, parseLaneReply, parseOpenEvent } from '../protocol/messages.ts';
 import type { SessionKey } from '../protocol/session-key.ts';
 import { DaemonLink, type LaneEnd, type LaneHolder } from './daemon-link.ts';
 import { connectToDaemon, MAX_ATTEMPTS, meansNoDaemon, meansTryAgain, pauseIfBusy } from './daemon-socket.ts';
@@ -76,24 +76,37 @@ class HeldNews implements LaneHolder {
   }
 }
 
+/** Refusals after which the same request may be served. */
+const ASKS_AGAIN: ReadonlySet<string | undefined> = new Set([
+  'ERR_TLSHUB_BLOB_MISSING',
+  'ERR_TLSHUB_DRAINING',
+]);
+
+/** Who wants a lane. */
+export interface LaneRequester extends LaneHolder {
+  /** node:tls emitted something in the daemon while the session is opened. */
+  laneOnOpenEvent(event: OpenEvent): void;
+}
+
 /** One opening; `lane` settles once. */
 export class LaneOpening {
   /** Rejects with {@link LaneRefusal}, or with a TlshubError when no daemon can be used. */
   readonly lane: Promise<OpenLane>;
   readonly #directory: string;
   readonly #target: LaneTarget;
-  readonly #holder: LaneHolder;
+  readonly #holder: LaneRequester;
   #carrier: Socket | undefined;
   #link: DaemonLink | undefined;
   #referenced = true;
   #aborted = false;
+  #told = false;
 
   /**
    * @param directory the daemon's
    * @param target what the lane is wanted for
    * @param holder told what the daemon says about the lane
    */
-  constructor(directory: string, target: LaneTarget, holder: LaneHolder) {
+  constructor(directory: string, target: LaneTarget, holder: LaneRequester) {
     this.#directory = directory;
     this.#target = target;
     this.#holder = holder;
@@ -130,7 +143,10 @@ export class LaneOpening {
         return await this.#attempt(link, lane, news);
       } catch (error) {
         link.removeLane(lane);
-        if (this.#aborted || attempt === MAX_ATTEMPTS) throw error;
+        // Once the application was told of a connection, a second one would be told twice.
+        if (this.#aborted || this.#told || attempt === MAX_ATTEMPTS) throw error;
+        // What the peer refused is not tried again, whatever its code.
+        if (error instanceof LaneRefusal && !ASKS_AGAIN.has(error.code)) throw error;
         if (codeOf(error) === 'ERR_TLSHUB_BLOB_MISSING' && this.#target.call === 'lease' && !blobSent) {
           blobSent = true;
           const blob = this.#target.caBlob();
@@ -171,15 +187,16 @@ export class LaneOpening {
       carrier.on('data', (chunk: Buffer) => {
         try {
           decoder.push(chunk);
-          const line = decoder.next();
-          if (line === undefined) return;
-          const reply = parseLaneReply(decodeLine(line));
+          const reply = this.#readReply(decoder);
+          if (reply === undefined) return;
           if (reply.rc === -1) {
             carrier.destroy();
             reject(new LaneRefusal(reply));
             return;
           }
           const head = decoder.takeRest();
+          // Without its handle it would keep a listener for each later `ref` and `unref`.
+          this.#carrier = undefined;
           resolve({
             carrier,
             handle: takeHandle(carrier),
@@ -195,6 +212,18 @@ export class LaneOpening {
         }
       });
     });
+  }
+
+  /** The reply, when it has come; the holder is told of the events before it. */
+  #readReply(decoder: LineDecoder): LaneReply | undefined {
+    for (let line = decoder.next(); line !== undefined; line = decoder.next()) {
+      const message = decodeLine(line);
+      if (!('event' in message)) return parseLaneReply(message);
+      const { name, args } = parseOpenEvent(message);
+      this.#told = true;
+      this.#holder.laneOnOpenEvent([name, args]);
+    }
+    return undefined;
   }
 
   #request(link: DaemonLink, lane: number): object {

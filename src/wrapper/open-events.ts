@@ -4,22 +4,17 @@ import type { OpenEvent, WireError } from '../protocol/messages.ts';
 import { decodeError } from '../protocol/wire-error.ts';
 
 /**
- * Replays the events of an open; `ready` follows `connect`, as with net.Socket.
- * @param socket emits them
- * @param events from the reply
- * @param opened true for a session that is open: `connect` is emitted even when the reply does not list it (attach)
+ * Emits one event; `ready` follows `connect`, as with net.Socket.
+ * @param socket emits it
+ * @param event from a line of the lane, or from the reply
  */
-export function emitOpenEvents(socket: Socket, events: readonly OpenEvent[], opened: boolean): void {
-  const names = events.map(([name]) => name);
-  if (opened && !names.includes('connect')) emitConnect(socket);
-  for (const [name, args] of events) {
-    if (socket.destroyed) return;
-    if (name === 'connect') emitConnect(socket);
-    else socket.emit(name as 'data', ...(decodeArguments(name, args) as [Buffer]));
+export function emitOpenEvent(socket: Socket, [name, args]: OpenEvent): void {
+  if (name !== 'connect') {
+    socket.emit(name as 'data', ...(decodeArguments(name, args) as [Buffer]));
+    return;
   }
-}
-
-function emitConnect(socket: Socket): void {
+  // net.Socket keeps it as a plain property.
+  (socket as { connecting: boolean }).connecting = false;
   socket.emit('connect');
   if (!socket.destroyed) socket.emit('ready');
 }

@@ -3,6 +3,7 @@ import type { SocketConstructorOpts } from 'node:net';
 import type { PeerCertificate, TLSSocket } from 'node:tls';
 import type { LaneTarget } from './lane-opening.ts';
 import type { OnRead } from './on-read.ts';
+import type { RemoteTls } from './remote-tls.ts';
 
 /** The application's own check of the peer's certificate, with the name that node:tls would give it. */
 export interface IdentityCheck {
@@ -37,3 +38,14 @@ export const ALLOWS_FALLBACK: ReadonlySet<string | undefined> = new Set([
   'ERR_TLSHUB_START_FAILED',
   'ERR_TLSHUB_VERSION',
 ]);
+
+/**
+ * What the application's own check says of the peer. node:tls asks it only about a chain that is good, as the daemon
+ * has judged.
+ * @param identity absent when node:tls checks the name, in the daemon
+ */
+export function judgeIdentity(identity: IdentityCheck | undefined, tls: RemoteTls): Error | undefined {
+  if (identity === undefined || tls.info.authorizationError !== null) return undefined;
+  const certificate = tls.getPeerCertificate(true) as unknown as PeerCertificate;
+  return identity.check(identity.hostname, certificate) ?? undefined;
+}

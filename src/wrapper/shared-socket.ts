@@ -3,23 +3,25 @@
 // daemon's lane-end into what node:tls would have shown, and gives the session up by release or detach.
 import { Socket, type SocketConstructorOpts } from 'node:net';
 import { addAbortSignal } from 'node:stream';
-import type { PeerCertificate, TLSSocket } from 'node:tls';
+import type { TLSSocket } from 'node:tls';
 import { codeOf, TlshubError } from '../errors.ts';
 import type { OpenEvent } from '../protocol/messages.ts';
-import type { DaemonLink, LaneEnd, LaneHolder } from './daemon-link.ts';
-import { detachSocket } from './detach.ts';
-import { InProcessSocket } from './in-process.ts';
+import type { DaemonLink, LaneEnd } from './daemon-link.ts';
+import { HeldCalls } from './held-calls.ts';
+import { InProcessTransport } from './in-process.ts';
 import { LaneEnding } from './lane-ending.ts';
-import { giveHandle, laneCount, stopReading } from './lane-handle.ts';
-import { LaneOpening, LaneRefusal, type OpenLane } from './lane-opening.ts';
+import { giveHandle, handleOf, laneCount, stopReading } from './lane-handle.ts';
+import { LaneOpening, LaneRefusal, type LaneRequester, type OpenLane } from './lane-opening.ts';
 import { OnReadFeeder } from './on-read.ts';
-import { emitOpenEvents } from './open-events.ts';
+import { emitOpenEvent } from './open-events.ts';
 import { rebuildError } from './rebuild-error.ts';
 import { RemoteTls } from './remote-tls.ts';
 import type { SocketSettings } from './resolve-request.ts';
-import { ALLOWS_FALLBACK, type SharedSocketOptions } from './shared-socket-options.ts';
+import { installSessionVerbs, type SessionVerbs } from './session-verbs.ts';
+import { ALLOWS_FALLBACK, judgeIdentity, type SharedSocketOptions } from './shared-socket-options.ts';
 import { type SharingInfo, undecided } from './sharing-info.ts';
 import { installTlsMembers } from './tls-members.ts';
+import type { Transport } from './transport.ts';
 
 /** Failures of the lane itself: what they mean for the session, the daemon says on the link. */
 const LANE_FAILURES: ReadonlySet<string | undefined> = new Set(['ECONNRESET', 'EPIPE', 'ENOTCONN']);
@@ -30,7 +32,10 @@ type Callback = (error?: Error | null) => void;
 type Phase = 'opening' | 'open' | 'given-up' | 'in-process';
 
 /** A socket on a session of the daemon. */
-export class SharedSocket extends Socket implements LaneHolder {
+export class SharedSocket extends Socket implements LaneRequester {
+  declare readonly release: SessionVerbs['release'];
+  declare readonly releaseAtExit: SessionVerbs['releaseAtExit'];
+  declare readonly detach: SessionVerbs['detach'];
   readonly encrypted = true;
   authorized = false;
   authorizationError: string | Error | null = null;
@@ -45,25 +50,26 @@ export class SharedSocket extends Socket implements LaneHolder {
   #phase: Phase = 'opening';
   #tls: RemoteTls | undefined;
   #lane: OpenLane | undefined;
-  #inProcess: InProcessSocket | undefined;
+  #transport: Transport | undefined;
   /** Bytes of the lane that are not the session's: request and reply line. */
   #lineBytesRead = 0;
   #lineBytesWritten = 0;
-  #held: { run: () => void; forget: () => void }[] = [];
-  /** Bytes of the write that is kept until the session is open; what follows it waits in the stream's own buffer. */
-  #heldBytes = 0;
+  readonly #held = new HeldCalls(this);
   #referenced = true;
   readonly #ending = new LaneEnding();
   #laneEofSeen = false;
   #endSent: 0 | -1 | undefined;
   #takeChunk: ((chunk: Buffer) => void) | undefined;
   #settings: SocketSettings = {};
+  /** Settings that the daemon knows of. */
+  readonly #told: SocketSettings;
 
   constructor(options: SharedSocketOptions) {
     // A signal that is aborted already would destroy the socket before its own fields exist.
     const { signal, ...stream } = options.stream as SocketConstructorOpts & { signal?: AbortSignal };
     super(stream);
     this.#options = options;
+    this.#told = { ...options.target.socket };
     this.#feeder = options.onread && new OnReadFeeder(options.onread);
     // net.Socket has no public way to say "not yet connected"; it keeps `connecting` as a plain property.
     (this as { connecting: boolean }).connecting = true;
@@ -82,69 +88,31 @@ export class SharedSocket extends Socket implements LaneHolder {
 
   /** The TLS socket in this process, when the session could not be shared. */
   get localTls(): TLSSocket | undefined {
-    return this.#inProcess?.inner;
+    return this.#transport instanceof InProcessTransport ? this.#transport.inner : undefined;
+  }
+
+  /** True while the session is this socket's. */
+  get isLeased(): boolean {
+    return this.#phase === 'open' && this.#lane !== undefined && !this.destroyed;
   }
 
   /** The link and lane number of an open lease. Throws ERR_TLSHUB_NOT_LEASED. */
   get lease(): { link: DaemonLink; lane: number } {
-    if (this.#phase !== 'open' || this.#lane === undefined || this.destroyed) {
-      throw new TlshubError('ERR_TLSHUB_NOT_LEASED');
-    }
+    if (!this.isLeased || this.#lane === undefined) throw new TlshubError('ERR_TLSHUB_NOT_LEASED');
     return this.#lane;
   }
 
   /** Bytes of the session that came on the lane. */
   get receivedBytes(): number {
-    return (
-      this.#inProcess?.inner.bytesRead ?? Math.max(0, laneCount(this, 'bytesRead') - this.#lineBytesRead)
-    );
+    return this.#transport?.bytesRead ?? Math.max(0, laneCount(this, 'bytesRead') - this.#lineBytesRead);
   }
 
   /** Bytes that were written to the lane, or will be when the session is open. */
   get sentBytes(): number {
     return (
-      this.#inProcess?.inner.bytesWritten ??
-      Math.max(0, laneCount(this, 'bytesWritten') - this.#lineBytesWritten) + this.#heldBytes
+      this.#transport?.bytesWritten ??
+      Math.max(0, laneCount(this, 'bytesWritten') - this.#lineBytesWritten) + this.#held.bytes
     );
-  }
-
-  /**
-   * Gives the session back, warm, for another process; the socket is closed. When there is a doubt about any byte the
-   * session is closed instead and `sharing.reason` says why. A socket that is not shared is ended.
-   */
-  async release(): Promise<void> {
-    if (this.#phase === 'in-process') {
-      this.end();
-      return;
-    }
-    const { link, lane } = this.lease;
-    await this.#flushed();
-    const reply = await link.call('release', { lane, sent: this.sentBytes, received: this.#consumedBytes() });
-    if (reply.pooled !== true) this.sharing.reason = String(reply.reason);
-    this.giveUp();
-  }
-
-  /** As {@link release}, at once and without an answer: for a process that is exiting. */
-  releaseAtExit(): void {
-    if (this.#phase !== 'open' || this.#lane === undefined || this.destroyed || this.writableLength > 0)
-      return;
-    const { link, lane } = this.#lane;
-    link.tell('release', { lane, sent: this.sentBytes, received: this.#consumedBytes() });
-    this.#phase = 'given-up';
-  }
-
-  /**
-   * Leaves the session in the daemon, with the bytes that were not read; the socket is closed. Answers the handle by
-   * which another process of the same user takes the session over, once. Rejects with ERR_TLSHUB_NOT_LEASED or
-   * ERR_TLSHUB_NOT_DETACHABLE.
-   */
-  async detach(): Promise<string> {
-    if (this.#phase === 'in-process') {
-      throw new TlshubError('ERR_TLSHUB_NOT_DETACHABLE', `the session is not shared: ${this.sharing.reason}`);
-    }
-    const { link, lane } = this.lease;
-    await this.#flushed();
-    return detachSocket(this, link, lane);
   }
 
   /** From now on the lane's bytes go to `take` instead of the stream (detach). */
@@ -152,22 +120,33 @@ export class SharedSocket extends Socket implements LaneHolder {
     this.#takeChunk = take;
   }
 
-  /** The session is in other hands: the socket closes without a word to the daemon. */
+  /** The session is in other hands, or will be: the daemon is told nothing more of this lane. */
   giveUp(): void {
     this.#phase = 'given-up';
-    this.destroy();
   }
 
   /** Settings of the TCP connection; before the session is open they are kept until it is. */
   applySettings(settings: SocketSettings): void {
     if (this.#phase === 'opening') Object.assign(this.#settings, settings);
-    else if (this.#phase === 'open' && !this.destroyed) this.tellDaemon('set', settings);
+    else if (this.#phase === 'open' && !this.destroyed) {
+      // An HTTP agent repeats its settings after each request; the daemon has them since the lease.
+      const told = this.#told as Readonly<Record<string, unknown>>;
+      if (Object.entries(settings).every(([name, value]) => told[name] === value)) return;
+      Object.assign(this.#told, settings);
+      this.tellDaemon('set', settings);
+    }
   }
 
   /** Makes a call about the lane whose failure only means that the session has ended, which other ways tell. */
   tellDaemon(name: 'set', fields: object): void {
     const { link, lane } = this.lease;
-    link.call(name, { lane, ...fields }).catch(() => {});
+    // Not an awaited call: that would keep the process alive until the daemon answers.
+    link.tell(name, { lane, ...fields });
+  }
+
+  /** The daemon is opening the session and says what node:tls emitted there. */
+  laneOnOpenEvent(event: OpenEvent): void {
+    if (!this.destroyed) emitOpenEvent(this, event);
   }
 
   linkOnLaneEnd(end: LaneEnd): void {
@@ -187,14 +166,14 @@ export class SharedSocket extends Socket implements LaneHolder {
   override ref(): this {
     this.#referenced = true;
     this.#opening.reference(true);
-    this.#inProcess?.inner.ref();
+    this.#transport?.ref();
     return this.#lane === undefined ? this : super.ref();
   }
 
   override unref(): this {
     this.#referenced = false;
     this.#opening.reference(false);
-    this.#inProcess?.inner.unref();
+    this.#transport?.unref();
     return this.#lane === undefined ? this : super.unref();
   }
 
@@ -212,7 +191,7 @@ export class SharedSocket extends Socket implements LaneHolder {
   }
 
   override push(chunk: unknown, encoding?: BufferEncoding): boolean {
-    if (this.#inProcess !== undefined) return super.push(chunk, encoding);
+    if (chunk === null && this.#lane === undefined) return super.push(null);
     if (chunk === null) {
       this.#laneEofSeen = true;
       this.#ending.await(this.#lane?.link, () => this.#applyLaneEof());
@@ -227,52 +206,57 @@ export class SharedSocket extends Socket implements LaneHolder {
   }
 
   override _read(size: number): void {
-    if (this.#phase === 'opening') this.#hold(() => this._read(size));
-    else if (this.#inProcess !== undefined) this.#inProcess.resume();
+    if (this.#phase === 'opening') this.#held.hold(() => this._read(size));
+    else if (this.#transport !== undefined) this.#transport.resume();
     else super._read(size);
   }
 
   override _write(chunk: unknown, encoding: BufferEncoding, callback: Callback): void {
     if (this.#phase === 'opening') {
-      this.#heldBytes = Buffer.byteLength(chunk as Buffer, encoding);
-      this.#hold(() => this._write(chunk, encoding, callback), callback);
-    } else if (this.#inProcess !== undefined)
-      this.#inProcess.inner.write(chunk as Buffer, encoding, callback);
-    else super._write(chunk, encoding, callback);
+      const bytes = Buffer.byteLength(chunk as Buffer, encoding);
+      this.#held.hold(() => this._write(chunk, encoding, callback), callback, bytes);
+    } else if (this.#transport !== undefined) {
+      this.#transport.write(chunk as Buffer, encoding, callback);
+    } else {
+      super._write(chunk, encoding, callback);
+    }
   }
 
   override _writev(chunks: { chunk: Buffer; encoding: BufferEncoding }[], callback: Callback): void {
     if (this.#phase === 'opening') {
-      for (const { chunk, encoding } of chunks) this.#heldBytes += Buffer.byteLength(chunk, encoding);
-      this.#hold(() => this._writev(chunks, callback), callback);
-    } else if (this.#inProcess !== undefined) this.#inProcess.writev(chunks, callback);
-    else (super._writev as (chunks: unknown, callback: Callback) => void)(chunks, callback);
+      let bytes = 0;
+      for (const { chunk, encoding } of chunks) bytes += Buffer.byteLength(chunk, encoding);
+      this.#held.hold(() => this._writev(chunks, callback), callback, bytes);
+    } else if (this.#transport !== undefined) {
+      this.#transport.writev(chunks, callback);
+    } else {
+      (super._writev as (chunks: unknown, callback: Callback) => void)(chunks, callback);
+    }
   }
 
   override _final(callback: Callback): void {
     if (this.#phase === 'opening') {
-      this.#hold(() => this._final(callback));
-    } else if (this.#inProcess !== undefined) {
-      this.#inProcess.inner.end(callback as () => void);
-    } else {
-      this.#sendLaneEnd(0);
-      super._final(callback as never);
+      this.#held.hold(() => this._final(callback));
+      return;
     }
+    this.#sendLaneEnd(0);
+    if (this.#transport !== undefined) this.#transport.end(callback);
+    else super._final(callback as never);
   }
 
   override _destroy(error: Error | null, callback: Callback): void {
     if (this.#phase === 'opening') this.#opening.abort();
-    this.#inProcess?.destroy(error);
-    this.#held = [];
+    this.#transport?.destroy(error);
+    this.#held.drop();
     this.#ending.stopWaiting();
     const cleanlyOver = this.#laneEofSeen && this.#ending.known?.rc === 0 && this.writableFinished;
     if (!cleanlyOver) this.#sendLaneEnd(-1);
     const close = (shown: Error | null) => {
-      if (this.#lane === undefined) {
-        this.#closeWithoutLane(shown, callback);
+      this.#lane?.link.removeLane(this.#lane.lane);
+      if (handleOf(this) === null) {
+        this.#closeWithoutHandle(shown, callback);
         return;
       }
-      this.#lane.link.removeLane(this.#lane.lane);
       super._destroy(shown, callback);
     };
     // What a broken lane means for the session, the daemon says on the link.
@@ -284,7 +268,7 @@ export class SharedSocket extends Socket implements LaneHolder {
   }
 
   /** As net.Socket closes; without a handle it would not say in `close` whether there was an error. */
-  #closeWithoutLane(error: Error | null, callback: Callback): void {
+  #closeWithoutHandle(error: Error | null, callback: Callback): void {
     (this as { connecting: boolean }).connecting = false;
     this.setTimeout(0);
     callback(error);
@@ -302,8 +286,7 @@ export class SharedSocket extends Socket implements LaneHolder {
     this.alpnProtocol = reply.tls.alpnProtocol;
     this.servername = reply.tls.servername;
     this.sharing = { shared: true, reused: reply.reused, sessionId: reply.session, name: null, reason: null };
-    (this as { connecting: boolean }).connecting = false;
-    const refusal = this.#checkIdentity(this.#tls);
+    const refusal = judgeIdentity(this.#options.identity, this.#tls);
     if (refusal !== undefined && this.#options.rejectUnauthorized) {
       link.call('refuse', { lane: lane.lane }).catch(() => {});
       link.removeLane(lane.lane);
@@ -337,22 +320,14 @@ export class SharedSocket extends Socket implements LaneHolder {
     if (ticket !== undefined) this.emit('session', ticket);
     if (this.destroyed) return;
     if (lane.head.length > 0 && headLater) this.push(lane.head);
-    this.#runHeld();
+    this.#held.run();
     if (!this.isPaused() && !this.destroyed) this.read(0);
   }
 
-  #checkIdentity(tls: RemoteTls): Error | undefined {
-    const { identity } = this.#options;
-    // node:tls asks the application only about a chain that is good; the daemon has judged it.
-    if (identity === undefined || tls.info.authorizationError !== null) return undefined;
-    return (
-      identity.check(identity.hostname, tls.getPeerCertificate(true) as unknown as PeerCertificate) ??
-      undefined
-    );
-  }
-
+  /** Events of a session that was open before; one that took its time has told them already. */
   #emitOpenEvents(events: readonly OpenEvent[]): void {
-    emitOpenEvents(this, events, this.#tls !== undefined);
+    for (const event of events) this.laneOnOpenEvent(event);
+    if (this.connecting) this.laneOnOpenEvent(['connect', []]);
   }
 
   #fail(error: Error): void {
@@ -365,7 +340,6 @@ export class SharedSocket extends Socket implements LaneHolder {
     }
     this.sharing.reason = failure.message;
     (this as { connecting: boolean }).connecting = false;
-    if (error instanceof LaneRefusal) this.#emitOpenEvents(error.reply.events);
     // node:tls tells why the certificate was refused here too.
     if (typeof wire?.authorizationError === 'string') this.authorizationError = wire.authorizationError;
     const peerEnded = wire?.code === 'ECONNRESET' && wire.syscall === undefined;
@@ -382,25 +356,10 @@ export class SharedSocket extends Socket implements LaneHolder {
   #fallBack(connect: () => TLSSocket, cause: Error): void {
     this.sharing.reason = cause.message;
     this.#phase = 'in-process';
-    this.#inProcess = new InProcessSocket(this, connect());
-    if (!this.#referenced) this.#inProcess.inner.unref();
+    this.#transport = new InProcessTransport(this, connect());
+    if (!this.#referenced) this.#transport.unref();
     this.applySettings(this.#settings);
-    this.#runHeld();
-  }
-
-  /** Keeps a call until the session is open; its callback learns of a `close` that comes first, as with net.Socket. */
-  #hold(run: () => void, callback?: Callback): void {
-    const socketOnClose = () => callback?.(closedBeforeOpen());
-    if (callback !== undefined) this.once('close', socketOnClose);
-    this.#held.push({ run, forget: () => this.off('close', socketOnClose) });
-  }
-
-  #runHeld(): void {
-    this.#heldBytes = 0;
-    for (const { run, forget } of this.#held.splice(0)) {
-      forget();
-      run();
-    }
+    this.#held.run();
   }
 
   #applyLaneEof(): void {
@@ -428,23 +387,6 @@ export class SharedSocket extends Socket implements LaneHolder {
     this.#endSent = rc;
     this.#lane.link.sendLaneEnd(this.#lane.lane, rc, this.sentBytes);
   }
-
-  /** Bytes that the application has taken from the stream. A half-decoded character counts as not taken. */
-  #consumedBytes(): number {
-    const { decoder } = (this as unknown as { _readableState: { decoder?: { lastNeed?: number } | null } })
-      ._readableState;
-    return this.receivedBytes - this.readableLength - (decoder?.lastNeed ?? 0);
-  }
-
-  #flushed(): Promise<void> {
-    if (this.writableLength === 0) return Promise.resolve();
-    return new Promise((resolve, reject) => {
-      this.write('', (error) => {
-        if (error) reject(error);
-        else resolve();
-      });
-    });
-  }
 }
 
 /** An alert of the peer, or a record that cannot be decrypted: the errors of OpenSSL. */
@@ -452,10 +394,5 @@ function isRecordLayerError(error: Error | undefined): boolean {
   return codeOf(error)?.startsWith('ERR_SSL_') === true;
 }
 
-/** The error that a write gets when its socket closes before it is connected (Node, ERR_SOCKET_CLOSED_BEFORE_CONNECTION). */
-function closedBeforeOpen(): Error {
-  const error = new Error('Socket closed before the connection was established');
-  return Object.assign(error, { code: 'ERR_SOCKET_CLOSED_BEFORE_CONNECTION' });
-}
-
 installTlsMembers(SharedSocket.prototype);
+installSessionVerbs(SharedSocket.prototype);

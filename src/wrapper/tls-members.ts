@@ -86,6 +86,9 @@ const GETTERS: Readonly<Record<string, (this: SharedSocket) => unknown>> = {
   remoteAddress: address('Address', 'remote'),
   remotePort: address('Port', 'remote'),
   remoteFamily: address('Family', 'remote'),
+  pending() {
+    return this.connecting || this.destroyed;
+  },
   bytesRead() {
     return this.receivedBytes;
   },

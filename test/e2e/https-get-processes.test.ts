@@ -1,22 +1,24 @@
 // Short-lived programs that each make one HTTPS request, one after another: with tlshub/register an unchanged program,
 // with tls.Agent one that asks for it. However they end, they cost the origin one handshake.
 import assert from 'node:assert/strict';
-import { after, before, test } from 'node:test';
+import { before, test } from 'node:test';
 import { countingOrigin } from '#helpers/counting-origin.js';
 import { type RunOptions, runNode, spawnNode } from '#helpers/run-node.js';
+import { fileScope } from '#helpers/scope.js';
 import { startTestDaemon, type TestDaemon } from '#helpers/test-daemon.js';
 import { waitFor } from '#helpers/wait-for.js';
 import { type Authority, type Certificate, createCa } from '#src/cli/demo/pki.js';
 
 const PROCESSES = 20;
 
+const scope = fileScope();
 let ca: Authority;
 let leaf: Certificate;
 let daemon: TestDaemon;
 before(async () => {
   ca = await createCa({ name: 'Test root' });
   leaf = await ca.issue({ names: ['localhost'] });
-  daemon = await startTestDaemon({ after });
+  daemon = await startTestDaemon(scope);
 });
 
 /** A program that knows nothing of tlshub, and what it does at the end of the response. */

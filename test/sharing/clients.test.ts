@@ -193,11 +193,11 @@ describe('P4: http2', () => {
     });
   });
 
-  test('an http2 session knows that its socket is a TLS socket', async (t) => {
+  test('an http2 session on an open socket knows that it is a TLS socket', async (t) => {
     await sameBothWays(t, { kind: 'http2' }, async (bench) => {
-      const session = http2.connect(bench.url, {
-        createConnection: () => bench.connect({ ALPNProtocols: ['h2'] }),
-      });
+      const socket = bench.connect({ ALPNProtocols: ['h2'] });
+      await once(socket, 'secureConnect');
+      const session = http2.connect(bench.url, { createConnection: () => socket });
       await once(session, 'connect');
       const seen = {
         alpn: session.alpnProtocol,

@@ -4,9 +4,10 @@
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import type { ClientRequest, IncomingMessage } from 'node:http';
-import { after, before, test } from 'node:test';
+import { before, test } from 'node:test';
 import { type AskOptions, ask, send, untilFree, untilStates } from '#helpers/agent-client.js';
 import { type HttpOrigin, httpOrigin, type OriginRequest, ok } from '#helpers/http-origin.js';
+import { fileScope } from '#helpers/scope.js';
 import { startTestDaemon, type TestDaemon } from '#helpers/test-daemon.js';
 import { waitFor, within } from '#helpers/wait-for.js';
 import { type Authority, type Certificate, createCa } from '#src/cli/demo/pki.js';
@@ -15,13 +16,14 @@ import { Agent } from '#src/index.js';
 /** Longer than any test: nothing goes back because of time. */
 const NEVER_MS = 600_000;
 
+const scope = fileScope();
 let ca: Authority;
 let leaf: Certificate;
 let daemon: TestDaemon;
 before(async () => {
   ca = await createCa({ name: 'Test root' });
   leaf = await ca.issue({ names: ['localhost'] });
-  daemon = await startTestDaemon({ after });
+  daemon = await startTestDaemon(scope);
   process.env.TLSHUB_DIR = daemon.directory;
 });
 

@@ -3,11 +3,12 @@
 import assert from 'node:assert/strict';
 import dns from 'node:dns';
 import https from 'node:https';
-import { after, before, test } from 'node:test';
+import { before, test } from 'node:test';
 import type { TLSSocket } from 'node:tls';
 import { ask, freeSockets, send, untilFree, untilStates } from '#helpers/agent-client.js';
 import { countingOrigin } from '#helpers/counting-origin.js';
 import { httpOrigin, ok } from '#helpers/http-origin.js';
+import { fileScope } from '#helpers/scope.js';
 import { opened } from '#helpers/streams.js';
 import { startTestDaemon, type TestDaemon } from '#helpers/test-daemon.js';
 import { waitFor } from '#helpers/wait-for.js';
@@ -17,13 +18,14 @@ import tls, { Agent, type AgentOptions } from '#src/index.js';
 /** Longer than any test: nothing goes back because of time. */
 const NEVER_MS = 600_000;
 
+const scope = fileScope();
 let ca: Authority;
 let leaf: Certificate;
 let daemon: TestDaemon;
 before(async () => {
   ca = await createCa({ name: 'Test root' });
   leaf = await ca.issue({ names: ['localhost'] });
-  daemon = await startTestDaemon({ after });
+  daemon = await startTestDaemon(scope);
   process.env.TLSHUB_DIR = daemon.directory;
 });
 

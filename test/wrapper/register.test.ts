@@ -3,11 +3,12 @@
 import assert from 'node:assert/strict';
 import https, { Agent as ImportedAgent, globalAgent as importedGlobalAgent } from 'node:https';
 import { createRequire } from 'node:module';
-import { after, before, test } from 'node:test';
+import { before, test } from 'node:test';
 import tls, { connect as importedConnect, type TLSSocket } from 'node:tls';
 import { ask, untilFree, untilStates } from '#helpers/agent-client.js';
 import { countingOrigin } from '#helpers/counting-origin.js';
 import { httpOrigin } from '#helpers/http-origin.js';
+import { fileScope } from '#helpers/scope.js';
 import { opened } from '#helpers/streams.js';
 import { startTestDaemon, type TestDaemon } from '#helpers/test-daemon.js';
 import { type Authority, type Certificate, createCa } from '#src/cli/demo/pki.js';
@@ -20,13 +21,14 @@ const nodes = {
   earlyAgent: new https.Agent(),
 };
 
+const scope = fileScope();
 let ca: Authority;
 let leaf: Certificate;
 let daemon: TestDaemon;
 before(async () => {
   ca = await createCa({ name: 'Test root' });
   leaf = await ca.issue({ names: ['localhost'] });
-  daemon = await startTestDaemon({ after });
+  daemon = await startTestDaemon(scope);
   process.env.TLSHUB_DIR = daemon.directory;
   delete process.env.TLSHUB_SHARE;
   await import('#src/register.js');

@@ -66,7 +66,7 @@ export class Patience {
       const immediate = setImmediate(onTimeUp);
       return () => clearImmediate(immediate);
     }
-    const timer = setTimeout(onTimeUp, leftMs);
+    const timer = setTimeout(onTimeUp, Math.ceil(leftMs));
     return () => clearTimeout(timer);
   }
 }

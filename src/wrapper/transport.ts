@@ -1,0 +1,19 @@
+// How a shared socket moves bytes when it has no handle of its own: by TLS in this process (in-process.ts).
+
+/** Called when a write, or the end, has been taken. */
+export type TransportCallback = (error?: Error | null) => void;
+
+/** Moves a socket's bytes; it pushes what it receives to the socket that it was made for. */
+export interface Transport {
+  /** Bytes of the session received and sent so far. */
+  readonly bytesRead: number;
+  readonly bytesWritten: number;
+  /** The stream can take more. */
+  resume(): void;
+  write(chunk: Buffer, encoding: BufferEncoding, callback: TransportCallback): void;
+  writev(chunks: readonly { chunk: Buffer; encoding: BufferEncoding }[], callback: TransportCallback): void;
+  end(callback: TransportCallback): void;
+  destroy(error: Error | null): void;
+  ref(): void;
+  unref(): void;
+}

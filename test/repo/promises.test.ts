@@ -1,0 +1,46 @@
+// The promises of ARCHITECTURE.md and the tests that show them: none without a test, none that does not exist.
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { allTestTitles, textOf } from './repository.ts';
+
+const PROMISES = 18;
+
+/** The numbers that a title cites: `P7: …`, `P6/P12: …`. */
+function cited(title: string): number[] {
+  const prefix = /^(P\d+(?:\/P\d+)*): /.exec(title)?.[1];
+  return prefix === undefined ? [] : prefix.split('/').map((word) => Number(word.slice(1)));
+}
+
+test('every promise is cited by the title of a test', () => {
+  const citations = new Set([...allTestTitles().values()].flat().flatMap(cited));
+  const missing = Array.from({ length: PROMISES }, (_, index) => index + 1).filter(
+    (number) => !citations.has(number),
+  );
+  assert.deepEqual(missing, []);
+});
+
+test('titles cite only promises that there are', () => {
+  for (const [path, titles] of allTestTitles()) {
+    for (const title of titles) {
+      for (const number of cited(title)) assert.ok(number >= 1 && number <= PROMISES, `${path}: ${title}`);
+      assert.ok(!/\bP\d+\b/.test(title) || cited(title).length > 0, `${path} cites in another way: ${title}`);
+    }
+  }
+});
+
+test('ARCHITECTURE.md states the promises by their numbers', () => {
+  const section = textOf('ARCHITECTURE.md').split('\n## Promises\n')[1]?.split('\n## ')[0] ?? '';
+  const numbers = [...section.matchAll(/^(\d+)\. /gm)].map(([, number]) => Number(number));
+  assert.deepEqual(
+    numbers,
+    Array.from({ length: PROMISES }, (_, index) => index + 1),
+  );
+});
+
+test('no test is left out', () => {
+  for (const path of allTestTitles().keys()) {
+    const text = textOf(path);
+    assert.doesNotMatch(text, /\b(test|it|describe)\.(only|todo|skip)\(/, path);
+    assert.doesNotMatch(text, /\{[^}]*\b(only|todo): true/, path);
+  }
+});
