@@ -1,6 +1,7 @@
 // Opening: a warm lease from the daemon against a full and a resumed handshake of node:tls in this process. Rounds of
 // all three take turns, so that a slow moment of the machine meets each. README.md says how to read the figures.
 import { once } from 'node:events';
+import { readFileSync } from 'node:fs';
 import type { TLSSocket } from 'node:tls';
 import { parseArgs } from 'node:util';
 import { connect, type ShareableConnectionOptions, type TlshubSocket } from '#src/wrapper/connect.js';
@@ -27,6 +28,9 @@ const FAR_SAMPLES = 3;
 const FAR_ROUND_TRIP_MS = 50;
 /** Sessions that are opened at the same time while thousands are made to be held. */
 const OPENING_AT_ONCE = 16;
+
+/** Descriptors that a process of the benchmark needs besides those of held sessions. */
+const SPARE_DESCRIPTORS = 200;
 
 type Kind = 'full' | 'resumed' | 'lease';
 const KINDS: readonly Kind[] = ['full', 'resumed', 'lease'];
@@ -195,6 +199,15 @@ async function measureHeld(stage: Stage): Promise<HeldReport> {
   };
 }
 
+/** Fails when the origin's or the daemon's descriptors cannot suffice. */
+function checkDescriptors(): void {
+  const [, limit] = /^Max open files +\d+ +(\d+)/m.exec(readFileSync('/proc/self/limits', 'utf8')) ?? [];
+  if (held + SPARE_DESCRIPTORS <= Number(limit)) return;
+  throw new Error(
+    `--held ${held} needs a hard limit of ${held + SPARE_DESCRIPTORS} descriptors, here it is ${limit}`,
+  );
+}
+
 function mapValues<In, Out>(table: Record<string, In>, map: (value: In) => Out): Record<string, Out> {
   return Object.fromEntries(Object.entries(table).map(([name, value]) => [name, map(value)]));
 }
@@ -241,6 +254,7 @@ function text(value: Spread | undefined): string {
 }
 
 await withScope(async (scope) => {
+  checkDescriptors();
   const stage = await makeStage(scope);
   const report = await measure(stage);
   const heldReport = held > 0 ? await measureHeld(stage) : undefined;

@@ -18,6 +18,10 @@ export const ERROR_CODES = {
   ERR_TLSHUB_INVALID_CALL: 'A message to the daemon does not fit the schema of its call.',
   ERR_TLSHUB_INVALID_OPTION: 'An option of tlshub itself has a wrong type or value.',
   ERR_TLSHUB_LIMIT: 'A limit of the daemon is reached (sessions, descriptors or buffered bytes).',
+  ERR_TLSHUB_NAME_INVALID: 'The text cannot be the name of a session.',
+  ERR_TLSHUB_NAME_IN_USE:
+    'The name belongs to a session that was opened with other options; the message says which.',
+  ERR_TLSHUB_NAME_UNKNOWN: 'There is no session of this name.',
   ERR_TLSHUB_NOT_DETACHABLE: 'The socket cannot be detached in its present state; the message says why.',
   ERR_TLSHUB_NOT_LEASED: 'The socket holds no lease of a shared session.',
   ERR_TLSHUB_NOT_OWNER: 'The session or lane belongs to another process.',
@@ -28,6 +32,7 @@ export const ERROR_CODES = {
   ERR_TLSHUB_PROTOCOL: 'A message is malformed, too long or out of order.',
   ERR_TLSHUB_SESSION_BUSY: 'Another process holds the session.',
   ERR_TLSHUB_SESSION_UNKNOWN: 'There is no session with this id.',
+  ERR_TLSHUB_SLOW_READER: 'The reader fell too far behind the other holders of a broadcast session.',
   ERR_TLSHUB_SOCKET_PATH: 'The path of the socket is longer than a Unix socket allows.',
   ERR_TLSHUB_START_FAILED: 'The daemon was started but ended before it was ready.',
   ERR_TLSHUB_UNKNOWN_CALL: 'The daemon does not know this call.',

@@ -2,11 +2,20 @@
 // throws the error that the reply carries. A process reaches its own lanes only; sessions are listed per uid.
 import { TlshubError } from '../errors.ts';
 import type { LinkCallOf, linkCalls } from '../protocol/messages.ts';
+import { looksLikeHandle } from '../protocol/session-name.ts';
 import type { BlobStore } from './blob-store.ts';
+import type { DaemonConfig } from './config.ts';
 import type { Handles } from './handles.ts';
+import type { Lease } from './lease.ts';
 import type { LinkPeer } from './link-peer.ts';
+import type { Logger } from './log.ts';
+import type { CommandRunner } from './named/command-runner.ts';
+import { FramedHolder } from './named/framed-holder.ts';
+import type { NamedOptions, NamedSession } from './named/named-session.ts';
+import type { Names } from './named/names.ts';
+import { Parking } from './named/parking.ts';
 import type { Pool } from './pool.ts';
-import type { Relay } from './relay.ts';
+import { Relay } from './relay.ts';
 import type { Session } from './session.ts';
 import type { SessionTable } from './session-table.ts';
 import { applySocketSettings } from './socket-settings.ts';
@@ -18,6 +27,10 @@ export interface CallServices {
   pool: Pool;
   handles: Handles;
   blobs: BlobStore;
+  names: Names;
+  runner: CommandRunner;
+  log: Logger;
+  config: DaemonConfig;
   /** The link of a process, by the id of its hello. */
   linkOf(processId: string): LinkPeer | undefined;
   status(): StatusReport;
@@ -34,17 +47,33 @@ type Handler<Name extends CallName> = (
 
 /** The handlers by call. */
 export const CALL_HANDLERS: { readonly [Name in CallName]: Handler<Name> } = {
-  async release({ pool, handles }, link, call) {
+  async release({ pool, handles, names }, link, call) {
+    const lease = leaseOf(link, call.lane);
+    if (lease instanceof FramedHolder) {
+      await lease.release(call.sent, call.received);
+      return { pooled: true };
+    }
     const relay = relayOf(link, call.lane);
     const doubt = await relay.release(call.sent, call.received);
     if (doubt !== undefined) return { pooled: false, reason: doubt };
-    handles.revoke(relay.session);
-    const reason = relay.session.tainted;
-    pool.giveBack(relay.session);
+    const { session } = relay;
+    handles.revoke(session);
+    if (session.futureName !== undefined) {
+      names.adopt(session, session.futureName.name, plainNamed(session.futureName.lingerMs));
+      return { pooled: true };
+    }
+    const reason = session.tainted;
+    pool.giveBack(session);
     return reason === undefined ? { pooled: true } : { pooled: false, reason };
   },
 
-  async detach(_services, link, call) {
+  async detach({ handles }, link, call) {
+    const lease = leaseOf(link, call.lane);
+    if (lease instanceof FramedHolder) {
+      const { session } = lease;
+      await lease.release(call.sent, lease.acknowledgedOffset);
+      return { delivered: 0, handle: handles.issue(session) };
+    }
     return { delivered: await relayOf(link, call.lane).stop(call.sent) };
   },
 
@@ -55,8 +84,44 @@ export const CALL_HANDLERS: { readonly [Name in CallName]: Handler<Name> } = {
     return { handle: handles.issue(relay.session) };
   },
 
+  commit(_services, link, call) {
+    framedOf(link, call.lane).acknowledge(call.offset);
+    return {};
+  },
+
+  setState(_services, link, call) {
+    framedOf(link, call.lane).named.state = Buffer.from(call.state, 'base64');
+    return {};
+  },
+
+  setName({ names, config }, link, call) {
+    const lease = leaseOf(link, call.lane);
+    const lingerMs = call.linger ?? config.lingerMs;
+    if (lease instanceof FramedHolder) names.rename(lease.named, call.name);
+    else {
+      names.refuseTaken(link.identity.uid, call.name);
+      lease.session.futureName = { name: call.name, lingerMs };
+    }
+    return {};
+  },
+
+  park(services, link, call) {
+    const { names, runner, handles, log, config } = services;
+    const named = unheldSession(services, link, call.handle);
+    if (call.state !== undefined) named.state = Buffer.from(call.state, 'base64');
+    const { run, cwd, stdio, timeout: timeoutMs } = call;
+    named.park(
+      new Parking(
+        named,
+        { run, cwd, stdio, timeoutMs },
+        { runner, handles, log, directory: config.directory },
+      ),
+    );
+    return { name: named.name, parked: names.parkedCount };
+  },
+
   refuse({ pool }, link, call) {
-    pool.refuse(relayOf(link, call.lane).session);
+    pool.refuse(leaseOf(link, call.lane).session);
     return {};
   },
 
@@ -66,7 +131,7 @@ export const CALL_HANDLERS: { readonly [Name in CallName]: Handler<Name> } = {
   },
 
   set(_services, link, call) {
-    const { session } = relayOf(link, call.lane);
+    const { session } = leaseOf(link, call.lane);
     applySocketSettings(session.tls, call);
     if (call.maxSendFragment !== undefined) {
       session.tls.setMaxSendFragment(call.maxSendFragment);
@@ -80,7 +145,7 @@ export const CALL_HANDLERS: { readonly [Name in CallName]: Handler<Name> } = {
   },
 
   async renegotiate(_services, link, call) {
-    const { session } = relayOf(link, call.lane);
+    const { session } = leaseOf(link, call.lane);
     session.tainted = 'its holder renegotiated';
     const { rejectUnauthorized, requestCert } = call;
     await new Promise<void>((resolve, reject) => {
@@ -99,7 +164,7 @@ export const CALL_HANDLERS: { readonly [Name in CallName]: Handler<Name> } = {
     const holder = linkOf(call.process);
     if (holder === undefined || holder.identity.uid !== link.identity.uid)
       throw new TlshubError('ERR_TLSHUB_NOT_OWNER');
-    const { tls } = relayOf(holder, call.lane).session;
+    const { tls } = leaseOf(holder, call.lane).session;
     const context = call.context === null ? undefined : Buffer.from(call.context, 'base64');
     // Without a context the argument must be absent: RFC 5705 tells "no context" from "an empty one".
     const material =
@@ -137,10 +202,42 @@ export const CALL_HANDLERS: { readonly [Name in CallName]: Handler<Name> } = {
   },
 };
 
+function leaseOf(link: LinkPeer, lane: number): Lease {
+  const lease = link.leases.get(lane);
+  if (lease === undefined || lease.over) throw new TlshubError('ERR_TLSHUB_NOT_LEASED');
+  return lease;
+}
+
 function relayOf(link: LinkPeer, lane: number): Relay {
-  const relay = link.relays.get(lane);
-  if (relay === undefined || relay.over) throw new TlshubError('ERR_TLSHUB_NOT_LEASED');
-  return relay;
+  const lease = leaseOf(link, lane);
+  if (!(lease instanceof Relay))
+    throw new TlshubError('ERR_TLSHUB_PROTOCOL', 'the lane of this call is framed');
+  return lease;
+}
+
+function framedOf(link: LinkPeer, lane: number): FramedHolder {
+  const lease = leaseOf(link, lane);
+  if (!(lease instanceof FramedHolder))
+    throw new TlshubError('ERR_TLSHUB_PROTOCOL', 'the lane of this call is raw');
+  return lease;
+}
+
+/** The session that a handle or a name means; one that was handed over raw gets a life of its own. */
+function unheldSession(
+  { handles, names, config }: CallServices,
+  link: LinkPeer,
+  handleOrName: string,
+): NamedSession {
+  const { uid } = link.identity;
+  if (!looksLikeHandle(handleOrName)) return names.get(uid, handleOrName);
+  const session = handles.resolve(handleOrName, uid);
+  handles.revoke(session);
+  return session.named ?? names.adopt(session, null, plainNamed(config.lingerMs));
+}
+
+/** What a session is that got its name later: one holder at a time. */
+function plainNamed(lingerMs: number): NamedOptions {
+  return { mode: 'exclusive', messages: 'chunk', lingerMs };
 }
 
 function ownSession(table: SessionTable, link: LinkPeer, id: string): Session {

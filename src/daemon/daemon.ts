@@ -13,6 +13,8 @@ import { LinkPeer, type PeerIdentity } from './link-peer.ts';
 import { Links } from './links.ts';
 import { Listener } from './listener.ts';
 import type { Logger } from './log.ts';
+import { CommandRunner } from './named/command-runner.ts';
+import { Names } from './named/names.ts';
 import { Pool } from './pool.ts';
 import { receive, turnAway } from './reception.ts';
 import type { Session } from './session.ts';
@@ -20,6 +22,10 @@ import { SessionTable } from './session-table.ts';
 import type { StatusReport } from './status.ts';
 import { TicketCache } from './ticket-cache.ts';
 import { Upstream } from './upstream.ts';
+
+/** Commands of parked sessions that run at once, and that are started a second. */
+const MAX_RUNNING_COMMANDS = 32;
+const MAX_COMMAND_STARTS_PER_SECOND = 50;
 
 /** Milliseconds in which connections that were closed at the drain deadline must be gone. */
 const LAST_WORDS_MS = 1_000;
@@ -35,6 +41,11 @@ export class Daemon {
   readonly #blobs = new BlobStore();
   readonly #links = new Links();
   readonly #pool: Pool;
+  readonly #names: Names;
+  readonly #runner = new CommandRunner({
+    maxRunning: MAX_RUNNING_COMMANDS,
+    maxStartsPerSecond: MAX_COMMAND_STARTS_PER_SECOND,
+  });
   readonly #lanes: LaneDesk;
   readonly #startedAtMs = Date.now();
   #listener: Listener | undefined;
@@ -62,12 +73,14 @@ export class Daemon {
       tickets,
       sessionOnClosed: (session) => this.#sessionOnClosed(session),
     });
+    this.#names = new Names({ pool: this.#pool, table: this.#table, handles: this.#handles });
     this.#lanes = new LaneDesk({
       helloTimeoutMs: config.helloTimeoutMs,
       log: this.#log,
       table: this.#table,
       pool: this.#pool,
       handles: this.#handles,
+      names: this.#names,
       upstream,
       awaitLink: (processId, timeoutMs) => this.#links.await(processId, timeoutMs),
     });
@@ -92,6 +105,7 @@ export class Daemon {
       table: this.#table,
       pool: this.#pool,
       lanes: this.#lanes,
+      names: this.#names,
       linkCount: () => this.#links.size,
       onIdle: () => void this.drain(0, 'nobody needed it'),
     });
@@ -133,7 +147,7 @@ export class Daemon {
     await this.#listener?.close();
     this.#pool.drain();
     for (const link of this.#links.all()) link.send({ event: 'drain', deadline: deadlineMs });
-    for (const session of [...this.#table.inState('detached')])
+    for (const session of [...this.#table.inState('detached'), ...this.#table.inState('lingering')])
       session.close('the daemon is shutting down', 'orderly');
     await this.#lanesEnd(deadlineMs);
     const error = new TlshubError('ERR_TLSHUB_DRAINING', 'the daemon shut down before the session ended');
@@ -181,6 +195,10 @@ export class Daemon {
         pool: this.#pool,
         handles: this.#handles,
         blobs: this.#blobs,
+        names: this.#names,
+        runner: this.#runner,
+        log: this.#log,
+        config: this.#config,
         linkOf: (processId) => this.#links.get(processId),
         status: () => this.status(),
         drain: (deadlineMs = this.#config.drainDeadlineMs) => {
@@ -199,7 +217,8 @@ export class Daemon {
 
   #sessionOnClosed(session: Session): void {
     this.#log.debug({ session: session.id, reason: session.closeReason }, 'session closed');
-    this.#handles.revoke(session);
+    // A session with a life of its own may still have something to read; it revokes by itself.
+    if (session.named === undefined) this.#handles.revoke(session);
     this.#lanesFinished?.();
   }
 }

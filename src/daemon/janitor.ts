@@ -4,6 +4,7 @@
 import { TlshubError } from '../errors.ts';
 import type { DaemonConfig } from './config.ts';
 import type { LaneDesk } from './lane-desk.ts';
+import type { Names } from './named/names.ts';
 import type { Pool } from './pool.ts';
 import type { SessionTable } from './session-table.ts';
 
@@ -17,6 +18,7 @@ interface JanitorOptions {
   table: SessionTable;
   pool: Pool;
   lanes: LaneDesk;
+  names: Names;
   /** Processes that are linked now. */
   linkCount(): number;
   /** Nobody has needed the daemon for `idleExitMs`. */
@@ -41,6 +43,7 @@ export class Janitor {
   sweep(nowMs: number): void {
     this.#options.pool.sweepIdle(nowMs);
     this.#sweepDetached(nowMs);
+    this.#options.names.sweep(nowMs);
     this.#sweepBuffers();
     this.#watchIdleness(nowMs);
   }
@@ -61,14 +64,14 @@ export class Janitor {
   /** Streams bound each session; this bounds all of a user's sessions together, the fullest one pays. */
   #sweepBuffers(): void {
     const bytesOfUid = new Map<number, number>();
-    for (const relay of this.#options.lanes.relays()) {
+    for (const relay of this.#options.lanes.leases()) {
       const { uid } = relay.session;
       bytesOfUid.set(uid, (bytesOfUid.get(uid) ?? 0) + relay.bufferedBytes);
     }
     for (const [uid, bytes] of bytesOfUid) {
       if (bytes <= this.#options.config.maxBufferedBytes) continue;
       let fullest: { bufferedBytes: number; session: { close: Closer } } | undefined;
-      for (const relay of this.#options.lanes.relays()) {
+      for (const relay of this.#options.lanes.leases()) {
         if (relay.session.uid === uid && relay.bufferedBytes > (fullest?.bufferedBytes ?? 0)) fullest = relay;
       }
       const error = new TlshubError(

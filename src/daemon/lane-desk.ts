@@ -5,11 +5,15 @@ import { codeOf, TlshubError } from '../errors.ts';
 import { PROTOCOL_VERSION } from '../protocol/limits.ts';
 import { encodeLine } from '../protocol/line-codec.ts';
 import { type LaneCall, type LaneReply, parseLaneCall } from '../protocol/messages.ts';
+import { looksLikeHandle } from '../protocol/session-name.ts';
 import { encodeError } from '../protocol/wire-error.ts';
 import type { Handles } from './handles.ts';
 import { Lane } from './lane.ts';
+import type { Lease } from './lease.ts';
 import { type LinkPeer, type PeerIdentity, versionMismatch } from './link-peer.ts';
 import type { Logger } from './log.ts';
+import { FramedHolder } from './named/framed-holder.ts';
+import type { Joined, Names } from './named/names.ts';
 import type { Leased, Pool } from './pool.ts';
 import { Relay } from './relay.ts';
 import type { Session } from './session.ts';
@@ -18,12 +22,16 @@ import { resetSocketSettings } from './socket-settings.ts';
 import { ticketName } from './ticket-cache.ts';
 import { type OnOpenEvent, OpenFailure, type Upstream } from './upstream.ts';
 
+type LeaseCall = Extract<LaneCall, { call: 'lease' }>;
+type AttachCall = Extract<LaneCall, { call: 'attach' }>;
+
 interface LaneDeskOptions {
   helloTimeoutMs: number;
   log: Logger;
   table: SessionTable;
   pool: Pool;
   handles: Handles;
+  names: Names;
   upstream: Upstream;
   /** The link with this process id, when its hello has come or comes within the time a hello may take. */
   awaitLink(processId: string, timeoutMs: number): Promise<LinkPeer | undefined>;
@@ -32,7 +40,7 @@ interface LaneDeskOptions {
 /** Serves lanes; one for the daemon. */
 export class LaneDesk {
   readonly #options: LaneDeskOptions;
-  readonly #relays = new Set<Relay>();
+  readonly #leases = new Set<Lease>();
   /** Told when a session is no longer leased, for those who wait for it. */
   readonly #leaseWaiters = new Map<Session, Set<() => void>>();
 
@@ -42,12 +50,12 @@ export class LaneDesk {
 
   /** Lanes with a session on them. */
   get size(): number {
-    return this.#relays.size;
+    return this.#leases.size;
   }
 
   /** The leases now. */
-  relays(): Iterable<Relay> {
-    return this.#relays;
+  leases(): Iterable<Lease> {
+    return this.#leases;
   }
 
   /**
@@ -64,11 +72,13 @@ export class LaneDesk {
       if (call.protocol !== PROTOCOL_VERSION) throw versionMismatch(call.protocol);
       const link = await this.#linkOf(call, identity);
       if (link !== undefined) leave = this.#enter(link, call.lane ?? 0, socket, abandoned);
-      const leased =
+      const found =
         call.call === 'lease'
           ? await this.#lease(identity.uid, call, socket, abandoned.signal)
           : await this.#attach(identity.uid, call, abandoned.signal);
-      this.#open(socket, identity, link, call, leased);
+      const lane = new Lane(socket, { ...identity, link, lane: call.lane ?? 0 });
+      if ('named' in found) this.#openFramed(lane, call, found, abandoned.signal);
+      else this.#open(lane, call, found);
     } catch (error) {
       if (abandoned.signal.aborted) socket.destroy();
       else this.#refuse(socket, identity, error as Error);
@@ -98,26 +108,38 @@ export class LaneDesk {
     if (link === undefined || link.identity.uid !== identity.uid) {
       throw new TlshubError('ERR_TLSHUB_PROTOCOL', 'the lane names a process that has no link');
     }
-    if (link.relays.has(call.lane) || link.openings.has(call.lane))
+    if (link.leases.has(call.lane) || link.openings.has(call.lane))
       throw new TlshubError('ERR_TLSHUB_PROTOCOL', 'the lane number is in use');
     return link;
   }
 
   async #lease(
     uid: number,
-    { key, wait: waitMs }: LaneCall & { call: 'lease' },
+    call: LeaseCall,
     socket: Socket,
     abandoned: AbortSignal,
-  ): Promise<Leased> {
+  ): Promise<Leased | Joined> {
+    const { key, wait: waitMs, named } = call;
     if (!this.#options.upstream.knowsTrust(key)) throw new TlshubError('ERR_TLSHUB_BLOB_MISSING');
     const onOpenEvent: OnOpenEvent = ([name, args]) => {
       if (!abandoned.aborted) socket.write(encodeLine({ event: 'open', name, args }));
     };
-    return this.#options.pool.lease({ uid, key, waitMs, abandoned, onOpenEvent });
+    const request = { uid, key, waitMs, abandoned, onOpenEvent };
+    if (named === undefined) return this.#options.pool.lease(request);
+    const { linger: lingerMs, ...rest } = named;
+    return this.#options.names.join({ ...request, ...rest, lingerMs });
   }
 
-  async #attach(uid: number, call: LaneCall & { call: 'attach' }, abandoned: AbortSignal): Promise<Leased> {
-    const { handles, table } = this.#options;
+  async #attach(uid: number, call: AttachCall, abandoned: AbortSignal): Promise<Leased | Joined> {
+    const { handles, table, names } = this.#options;
+    const named = looksLikeHandle(call.handle)
+      ? handles.peek(call.handle)?.named
+      : names.get(uid, call.handle);
+    if (named !== undefined && named.session.uid === uid) {
+      await named.admit(call.wait, abandoned);
+      if (looksLikeHandle(call.handle)) handles.revoke(named.session);
+      return { named, reused: true };
+    }
     const deadlineMs = performance.now() + call.wait;
     for (;;) {
       try {
@@ -154,23 +176,46 @@ export class LaneDesk {
     });
   }
 
-  #open(
-    socket: Socket,
-    identity: PeerIdentity,
-    link: LinkPeer | undefined,
-    call: LaneCall,
-    { session, reused }: Leased,
-  ): void {
-    const lane = new Lane(socket, { ...identity, link, lane: call.lane ?? 0 });
-    session.holder = { pid: identity.pid, uid: identity.uid };
+  /** A framed lane: the reply says where the stream goes on, frames follow. */
+  #openFramed(lane: Lane, call: LaneCall, { named, reused }: Joined, abandoned: AbortSignal): void {
+    const { session, options } = named;
+    const { link } = lane.holder;
+    if (abandoned.aborted) {
+      named.dismiss();
+      throw new TlshubError('ERR_TLSHUB_NOT_LEASED', 'the holder went away before its session was ready');
+    }
+    if (!session.tls.destroyed) resetSocketSettings(session.tls, call.socket);
+    const holder = new FramedHolder(named, lane, (over) => {
+      this.#leases.delete(over);
+      link?.leases.delete(lane.holder.lane);
+    });
+    const resumedAt = named.join(holder);
+    const commit = (call.call === 'lease' ? call.named?.commit : call.commit) ?? 'auto';
+    const state = named.state === null ? null : named.state.toString('base64');
+    const framed = { name: named.name, mode: options.mode, commit, resumedAt, state };
+    const events = call.call === 'attach' ? [] : [...session.openEvents];
+    const reply: LaneReply = { rc: 1, session: session.id, reused, events, tls: session.info, framed };
+    lane.socket.write(encodeLine(reply));
+    session.leases += 1;
+    this.#leases.add(holder);
+    link?.leases.set(lane.holder.lane, holder);
+    holder.start(resumedAt);
+    named.begin(holder);
+    if (link?.closed === true) holder.holderOnGone();
+  }
+
+  #open(lane: Lane, call: LaneCall, { session, reused }: Leased): void {
+    const { socket } = lane;
+    const { link, pid, uid } = lane.holder;
+    session.holder = { pid, uid };
     resetSocketSettings(session.tls, call.socket);
     // Who waited for the handshake was told of its events as they came.
     const events = call.call === 'lease' && reused ? [...session.openEvents] : [];
     const reply: LaneReply = { rc: 1, session: session.id, reused, events, tls: session.info };
     socket.write(encodeLine(reply));
     const relay = new Relay(session, lane, (over) => {
-      this.#relays.delete(over);
-      link?.relays.delete(lane.holder.lane);
+      this.#leases.delete(over);
+      link?.leases.delete(lane.holder.lane);
       session.tls.off('session', tlsOnSession);
       for (const done of [...(this.#leaseWaiters.get(session) ?? [])]) done();
     });
@@ -178,9 +223,9 @@ export class LaneDesk {
       link?.send({ event: 'ticket', lane: lane.holder.lane, ticket: ticketName(ticket).toString('base64') });
     };
     session.tls.on('session', tlsOnSession);
-    this.#relays.add(relay);
+    this.#leases.add(relay);
     if (link === undefined) return;
-    link.relays.set(lane.holder.lane, relay);
+    link.leases.set(lane.holder.lane, relay);
     if (link.closed) relay.holderOnGone();
   }
 

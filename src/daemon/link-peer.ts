@@ -14,8 +14,8 @@ import {
 import { encodeError } from '../protocol/wire-error.ts';
 import { VERSION } from '../version.ts';
 import { CALL_HANDLERS, type CallServices } from './calls.ts';
+import type { Lease } from './lease.ts';
 import type { Logger } from './log.ts';
-import type { Relay } from './relay.ts';
 
 /** Who connected: the uid is authority, the pid is for the log. */
 export interface PeerIdentity {
@@ -37,7 +37,7 @@ interface LinkPeerOptions {
 export class LinkPeer {
   readonly identity: PeerIdentity;
   /** Leases that the process holds, by lane number. */
-  readonly relays = new Map<number, Relay>();
+  readonly leases = new Map<number, Lease>();
   /** Lanes of the process whose request is being served, by number; aborted when the process is gone. */
   readonly openings = new Map<number, AbortController>();
   processId = '';
@@ -136,7 +136,7 @@ export class LinkPeer {
 
   /** The closing line (PROTOCOL.md): the last one of a connection that the daemon ends. */
   #sayWhy(reason: Error): void {
-    this.#connection.send({ rc: -1, error: encodeError(reason), events: [] });
+    this.#connection.send({ rc: -1, error: encodeError(reason) });
   }
 
   #receiveEvent(message: Record<string, unknown>): void {
@@ -144,8 +144,8 @@ export class LinkPeer {
     const event = parseEvent(message);
     if (event.event !== 'lane-end')
       throw new TlshubError('ERR_TLSHUB_PROTOCOL', `${event.event} comes from the daemon`);
-    const relay = this.relays.get(event.lane);
-    if (relay !== undefined) relay.holderOnEnd(event.rc === 0 ? 'clean' : 'abrupt');
+    const lease = this.leases.get(event.lane);
+    if (lease !== undefined) lease.holderOnEnd(event.rc === 0 ? 'clean' : 'abrupt');
     // Both ends can end a lane at the same time; a wrapper that ends it for good may wait for our last word.
     else if (event.rc === -1) this.send({ event: 'lane-end', lane: event.lane, rc: -1, bytes: 0 });
   }
@@ -161,7 +161,7 @@ export class LinkPeer {
       );
     }
     for (const opening of this.openings.values()) opening.abort();
-    for (const relay of [...this.relays.values()]) relay.holderOnGone();
+    for (const lease of [...this.leases.values()]) lease.holderOnGone();
     this.#options.onClose(this);
   }
 }

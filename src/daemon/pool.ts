@@ -39,6 +39,8 @@ type Grant = Session | 'slot';
 interface Waiter {
   uid: number;
   owner: string;
+  /** Whether a session that became free serves, or only a slot for a new one. */
+  takesSessions: boolean;
   grant(what: Grant): void;
   refuse(error: Error): void;
 }
@@ -122,6 +124,17 @@ export class Pool {
     return leased;
   }
 
+  /**
+   * A new session for a life of its own: no idle one serves, for its peer must not have said anything to others.
+   * Rejects as {@link lease}.
+   */
+  async openAlone({ uid, key, waitMs, onOpenEvent }: Omit<LeaseRequest, 'abandoned'>): Promise<Session> {
+    if (this.#draining) throw new TlshubError('ERR_TLSHUB_DRAINING');
+    const owner = ownerOf(uid, key);
+    if (!this.#reserve(uid, owner)) await this.#wait(uid, owner, waitMs, new AbortController().signal, false);
+    return this.#open(uid, key, owner, onOpenEvent);
+  }
+
   /** Takes back a session about whose bytes there is no doubt; it waits for the next holder, or serves one now. */
   giveBack(session: Session): void {
     const obstacle = this.#obstacleToPooling(session);
@@ -130,7 +143,7 @@ export class Pool {
       return;
     }
     const { owner } = session;
-    const next = this.#waiters.find((waiter) => waiter.owner === owner);
+    const next = this.#waiters.find((waiter) => waiter.takesSessions && waiter.owner === owner);
     if (next !== undefined) {
       session.occupy(undefined);
       next.grant(session);
@@ -270,7 +283,13 @@ export class Pool {
     }
   }
 
-  #wait(uid: number, owner: string, waitMs: number, abandoned: AbortSignal): Promise<Grant> {
+  #wait(
+    uid: number,
+    owner: string,
+    waitMs: number,
+    abandoned: AbortSignal,
+    takesSessions = true,
+  ): Promise<Grant> {
     return new Promise((resolve, reject) => {
       const startedAtMs = performance.now();
       const leave = () => {
@@ -282,6 +301,7 @@ export class Pool {
       const waiter: Waiter = {
         uid,
         owner,
+        takesSessions,
         grant: (what) => {
           leave();
           resolve(what);

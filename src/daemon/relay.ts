@@ -5,6 +5,7 @@ import { TlshubError } from '../errors.ts';
 import { MAX_UNREAD_BYTES } from '../protocol/limits.ts';
 import { encodeError } from '../protocol/wire-error.ts';
 import type { Lane } from './lane.ts';
+import type { Lease } from './lease.ts';
 import type { Occupant, Session } from './session.ts';
 
 /** Milliseconds within which the bytes that a holder has sent must arrive and leave, when it gives the session up. */
@@ -14,7 +15,7 @@ const SETTLE_MS = 5_000;
 export type RelayOnOver = (relay: Relay) => void;
 
 /** The lease of one session on one lane. */
-export class Relay implements Occupant {
+export class Relay implements Lease, Occupant {
   readonly session: Session;
   readonly lane: Lane;
   /** Bytes taken from the holder. */

@@ -9,6 +9,7 @@ export class SessionTable {
     leased: new Set(),
     idle: new Set(),
     detached: new Set(),
+    lingering: new Set(),
   };
   #nextId = 1;
 

@@ -4,9 +4,10 @@ import type { TLSSocket } from 'node:tls';
 import type { TlshubError } from '../errors.ts';
 import type { OpenEvent, TlsInfo } from '../protocol/messages.ts';
 import type { SessionKey } from '../protocol/session-key.ts';
+import type { NamedSession } from './named/named-session.ts';
 
 /** The states of a session; each is a list in session-table.ts. */
-export const SESSION_STATES = ['leased', 'idle', 'detached', 'closed'] as const;
+export const SESSION_STATES = ['leased', 'idle', 'detached', 'lingering', 'closed'] as const;
 
 /** One of {@link SESSION_STATES}. */
 export type SessionState = (typeof SESSION_STATES)[number];
@@ -61,6 +62,10 @@ export class Session {
   handleSecret: string | undefined;
   /** The process that holds the session, or held it last; for the status. */
   holder: { pid: number | null; uid: number } | undefined;
+  /** The life of its own that the session has, if it has one. */
+  named: NamedSession | undefined;
+  /** Name and linger that the session is to have when its holder leaves it. */
+  futureName: { name: string; lingerMs: number } | undefined;
   /** The peer has ended its side. */
   peerEnded = false;
   /** Why the session must not go back to the pool although its bytes are in order. */

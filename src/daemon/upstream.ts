@@ -79,7 +79,13 @@ export class Upstream {
     } catch (error) {
       return Promise.reject(new OpenFailure(encodeError(error as Error)));
     }
+    // From the handshake on the lane is the session's own; a renegotiation may bring an event again.
+    let opening = true;
+    tls.once('secureConnect', () => {
+      opening = false;
+    });
     recordEvents(tls, (event) => {
+      if (!opening) return;
       events.push(event);
       onOpenEvent(event);
     });

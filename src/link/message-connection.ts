@@ -10,6 +10,8 @@ const MAX_UNSENT_BYTES = 16 * 1024 * 1024;
 /** Milliseconds in which what was sent before a close may still leave. */
 const LAST_WORDS_MS = 2_000;
 
+type WriteCallback = (error?: Error | null) => void;
+
 /** What the owner of a connection is told. */
 export interface MessageConnectionOwner {
   /** A whole message has come. What it throws closes the connection with that error as the reason. */
@@ -27,6 +29,8 @@ export class MessageConnection {
   readonly #decoder = new LineDecoder();
   #reason: Error | undefined;
   #closing = false;
+  /** The peer takes nothing any more; what it sent before is still read. */
+  #unheard = false;
 
   /**
    * @param socket a connected or connecting socket; listeners are added, none removed
@@ -35,6 +39,9 @@ export class MessageConnection {
   constructor(socket: Socket, owner: MessageConnectionOwner) {
     this.socket = socket;
     this.#owner = owner;
+    keepReading(socket, () => {
+      this.#unheard = true;
+    });
     socket.on('data', (chunk: Buffer) => this.receive(chunk));
     socket.on('end', () => this.#closeSoon());
     socket.on('error', (error) => {
@@ -45,7 +52,7 @@ export class MessageConnection {
 
   /** Sends one message; on a closed connection it does nothing, the owner has been told. */
   send(message: object): void {
-    if (this.#closing || this.socket.destroyed) return;
+    if (this.#closing || this.#unheard || this.socket.destroyed) return;
     this.socket.write(encodeLine(message));
     if (this.socket.writableLength > MAX_UNSENT_BYTES) {
       this.close(new TlshubError('ERR_TLSHUB_LIMIT', 'the peer does not read its messages'));
@@ -83,4 +90,21 @@ export class MessageConnection {
     this.socket.once('close', () => clearTimeout(timer));
     this.socket.destroySoon();
   }
+}
+
+/**
+ * A process gives its sessions back with its last words. A stream destroys itself when a write fails, and would lose
+ * them when something was just being written to the process; its end comes by reading anyway.
+ * @param unheard called when a write has failed
+ */
+function keepReading(socket: Socket, unheard: () => void): void {
+  const swallowing = (callback: WriteCallback): WriteCallback => {
+    return (error) => {
+      if (error) unheard();
+      callback();
+    };
+  };
+  const { _write: write, _writev: writev } = socket;
+  socket._write = (chunk, encoding, callback) => write.call(socket, chunk, encoding, swallowing(callback));
+  socket._writev = (chunks, callback) => writev?.call(socket, chunks, swallowing(callback));
 }

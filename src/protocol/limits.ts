@@ -36,3 +36,9 @@ export const DEFAULT_MAX_MESSAGE_BYTES = 1024 * 1024;
 
 /** Longest delimiter of turn mode, in bytes of UTF-8. */
 export const MAX_DELIMITER_BYTES = 256;
+
+/** Largest state that an application may keep with a named session, in bytes. */
+export const MAX_STATE_BYTES = 64 * 1024;
+
+/** Longest time that a timer can run (Node's own limit), in milliseconds. */
+export const MAX_TIMER_MS = 2 ** 31 - 1;

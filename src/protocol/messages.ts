@@ -2,8 +2,10 @@
 // way, not answered). PROTOCOL.md is the contract; test/repo compares its tables with the ones below.
 import * as v from 'valibot';
 import { ERROR_CODES, TlshubError, type TlshubErrorCode } from '../errors.ts';
-import { MAX_WAIT_MS } from './limits.ts';
+import { MAX_STATE_BYTES, MAX_TIMER_MS, MAX_WAIT_MS } from './limits.ts';
+import { messageRuleSchema } from './message-splitter.ts';
 import { sessionKeySchema, sha256Schema } from './session-key.ts';
+import { COMMIT_KINDS, SESSION_MODES, sessionNameSchema } from './session-name.ts';
 
 const base64 = v.pipe(v.string(), v.regex(/^[A-Za-z0-9+/]*={0,2}$/, 'is not base64'));
 const count = v.pipe(v.number(), v.safeInteger(), v.minValue(0));
@@ -11,6 +13,7 @@ const waitMs = v.pipe(v.number(), v.integer(), v.minValue(0), v.maxValue(MAX_WAI
 const processId = v.pipe(v.string(), v.regex(/^[0-9a-f]{32}$/, 'is not 128 bits in hexadecimal'));
 /** Names a lane within its process; drawn by the wrapper, never used twice. */
 const laneId = v.pipe(v.number(), v.safeInteger(), v.minValue(1));
+const MAX_STATE_BASE64_LENGTH = Math.ceil(MAX_STATE_BYTES / 3) * 4;
 const callId = v.pipe(v.number(), v.safeInteger(), v.minValue(1));
 const sessionId = v.pipe(v.string(), v.regex(/^s[1-9][0-9]*$/, 'is not a session id'));
 
@@ -20,6 +23,17 @@ const socketSettings = v.strictObject({
   keepAlive: v.optional(v.boolean()),
   /** Milliseconds. */
   keepAliveInitialDelay: v.optional(count),
+});
+
+/** Asks for a named session: join it, or open it. The lane is framed then (frame-codec.ts). */
+const namedSettings = v.strictObject({
+  name: sessionNameSchema,
+  mode: v.picklist(SESSION_MODES),
+  commit: v.picklist(COMMIT_KINDS),
+  /** Where a message ends, in turn mode. */
+  messages: messageRuleSchema,
+  /** Milliseconds that it stays without a holder. */
+  linger: waitMs,
 });
 
 /** Calls that open a lane: the first and only line on it; raw bytes follow the reply. */
@@ -33,6 +47,7 @@ export const laneCalls = {
     key: sessionKeySchema,
     wait: waitMs,
     socket: socketSettings,
+    named: v.optional(namedSettings),
   }),
   attach: v.strictObject({
     call: v.literal('attach'),
@@ -40,9 +55,11 @@ export const laneCalls = {
     process: v.optional(processId),
     lane: v.optional(laneId),
     pid: v.optional(count),
+    /** A handle, or the name of a named session. */
     handle: v.pipe(v.string(), v.maxLength(256)),
     wait: waitMs,
     socket: socketSettings,
+    commit: v.optional(v.picklist(COMMIT_KINDS)),
   }),
 } as const;
 
@@ -67,6 +84,35 @@ export const linkCalls = {
   detach: v.strictObject({ call: v.literal('detach'), id: callId, lane: laneId, sent: count }),
   /** Follows `detach`: that many unread bytes come back on the lane, then its end. */
   detached: v.strictObject({ call: v.literal('detached'), id: callId, lane: laneId, unread: count }),
+  /** Named sessions: every byte before `offset` is consumed for good. */
+  commit: v.strictObject({ call: v.literal('commit'), id: callId, lane: laneId, offset: count }),
+  /** Named sessions: opaque state of the application that the next holder gets. */
+  setState: v.strictObject({
+    call: v.literal('setState'),
+    id: callId,
+    lane: laneId,
+    state: v.pipe(base64, v.maxLength(MAX_STATE_BASE64_LENGTH)),
+  }),
+  /** Gives the session a name, and with it a life of its own. */
+  setName: v.strictObject({
+    call: v.literal('setName'),
+    id: callId,
+    lane: laneId,
+    name: sessionNameSchema,
+    linger: v.optional(waitMs),
+  }),
+  /** Leaves a session without holders to a command that is started when bytes arrive. */
+  park: v.strictObject({
+    call: v.literal('park'),
+    id: callId,
+    /** A handle, or a name. */
+    handle: v.pipe(v.string(), v.maxLength(256)),
+    run: v.pipe(v.array(v.pipe(v.string(), v.maxLength(131_072))), v.minLength(1), v.maxLength(1_024)),
+    cwd: v.string(),
+    stdio: v.boolean(),
+    timeout: v.nullable(v.pipe(count, v.maxValue(MAX_TIMER_MS))),
+    state: v.optional(v.pipe(base64, v.maxLength(MAX_STATE_BASE64_LENGTH))),
+  }),
   /** The application's own check refused the peer's certificate: the session ends for everyone. */
   refuse: v.strictObject({ call: v.literal('refuse'), id: callId, lane: laneId }),
   put: v.strictObject({
@@ -189,6 +235,16 @@ export const openEventSchema = v.tuple([openEventName, v.array(v.unknown())]);
 /** One replayed event. */
 export type OpenEvent = v.InferOutput<typeof openEventSchema>;
 
+/** In the reply of a framed lane: which session this is, and where its stream goes on. */
+const framedSchema = v.object({
+  name: v.nullable(v.string()),
+  mode: v.picklist(SESSION_MODES),
+  commit: v.picklist(COMMIT_KINDS),
+  /** Offset of the next byte from the peer. */
+  resumedAt: count,
+  state: v.nullable(base64),
+});
+
 /** The reply on a lane: done with the session's description, or failed with the error of the SSL call. */
 export const laneReplySchema = v.variant('rc', [
   v.object({
@@ -197,6 +253,7 @@ export const laneReplySchema = v.variant('rc', [
     reused: v.boolean(),
     events: v.array(openEventSchema),
     tls: tlsInfoSchema,
+    framed: v.optional(framedSchema),
   }),
   v.object({ rc: v.literal(-1), error: wireError }),
 ]);

@@ -8,6 +8,7 @@ import { normalizeConnectArguments } from './connect-arguments.ts';
 import { nodeConnect } from './node-connect.ts';
 import type { OnRead } from './on-read.ts';
 import { resolveRequest } from './resolve-request.ts';
+import type { SessionVerbs } from './session-verbs.ts';
 import { resolveSharedOptions, type SharedOptions } from './shared-options.ts';
 import { SharedSocket } from './shared-socket.ts';
 import { type SharingInfo, undecided } from './sharing-info.ts';
@@ -20,7 +21,7 @@ export type TlshubSocket = TLSSocket & {
   sharing: SharingInfo;
   release(): Promise<void>;
   detach(): Promise<string>;
-};
+} & Pick<SessionVerbs, 'commit' | 'setState' | 'setName' | 'park'> & { state: Buffer | null };
 
 type Listener = () => void;
 
@@ -51,7 +52,14 @@ export const connect: Connect = (...args: unknown[]): TlshubSocket => {
   const { key, caBlob, local } = request;
   const socket = new SharedSocket({
     directory: socketDirectory(),
-    target: { call: 'lease', key, caBlob, waitMs: shared.waitMs, socket: request.socket },
+    target: {
+      call: 'lease',
+      key,
+      caBlob,
+      named: shared.named,
+      waitMs: shared.waitMs,
+      socket: request.socket,
+    },
     stream: {
       allowHalfOpen: local.allowHalfOpen,
       highWaterMark: local.highWaterMark,

@@ -57,16 +57,22 @@ export class InProcessTransport implements Transport {
     return this.inner.bytesWritten;
   }
 
+  /** TLS in this process has no window that would have to move on. */
+  noteConsumed(): void {}
+
   resume(): void {
     this.inner.resume();
   }
 
-  write(chunk: Buffer, encoding: BufferEncoding, callback: TransportCallback): void {
+  write(chunk: Buffer | string, encoding: BufferEncoding, callback: TransportCallback): void {
     refreshTimeout(this.#outer);
     this.inner.write(chunk, encoding, callback);
   }
 
-  writev(chunks: readonly { chunk: Buffer; encoding: BufferEncoding }[], callback: TransportCallback): void {
+  writev(
+    chunks: readonly { chunk: Buffer | string; encoding: BufferEncoding }[],
+    callback: TransportCallback,
+  ): void {
     refreshTimeout(this.#outer);
     this.inner.cork();
     for (const [index, { chunk, encoding }] of chunks.entries()) {

@@ -1,8 +1,12 @@
 // How a lane ended, as the daemon said on the link, and the wait for it: a lane's own end says nothing of the reason.
+import { codeOf } from '../errors.ts';
 import type { DaemonLink, LaneEnd } from './daemon-link.ts';
 
 /** Which of the daemon's words is waited for: any, or the last one (rc −1). */
 export type LaneEndKind = 'any' | 'for good';
+
+/** Failures of the lane itself: what they mean for the session, the daemon says on the link. */
+const LANE_FAILURES: ReadonlySet<string | undefined> = new Set(['ECONNRESET', 'EPIPE', 'ENOTCONN']);
 
 /** What is known of one lane's end. */
 export class LaneEnding {
@@ -13,6 +17,11 @@ export class LaneEnding {
   /** The daemon's last word, if there was one. */
   get known(): LaneEnd | undefined {
     return this.#known;
+  }
+
+  /** True for a failure of the lane that the daemon has not explained: what it means is still to be said. */
+  leavesOpen(error: Error | null): boolean {
+    return LANE_FAILURES.has(codeOf(error)) && error !== this.#known?.error;
   }
 
   /** The daemon has said how its side of the lane ended. */
@@ -48,4 +57,9 @@ export class LaneEnding {
     this.#check = undefined;
     this.#link?.letProcessExit();
   }
+}
+
+/** An alert of the peer, or a record that cannot be decrypted: the errors of OpenSSL. */
+export function isRecordLayerError(error: Error | undefined): boolean {
+  return codeOf(error)?.startsWith('ERR_SSL_') === true;
 }

@@ -67,3 +67,10 @@ export function refreshTimeout(socket: Socket): void {
 export function laneCount(socket: Socket, name: 'bytesRead' | 'bytesWritten'): number {
   return (Reflect.get(Socket.prototype, name, socket) as number | undefined) ?? 0;
 }
+
+/** Bytes in a socket's stream that the application has not taken; a half-decoded character counts as not taken. */
+export function unreadBytesOf(socket: Socket): number {
+  const { decoder } = (socket as unknown as { _readableState: { decoder?: { lastNeed?: number } | null } })
+    ._readableState;
+  return socket.readableLength + (decoder?.lastNeed ?? 0);
+}

@@ -7,15 +7,17 @@ import { PROTOCOL_VERSION } from '../protocol/limits.ts';
 import { decodeLine, encodeLine, LineDecoder } from '../protocol/line-codec.ts';
 import { type LaneReply, type OpenEvent, parseLaneReply, parseOpenEvent } from '../protocol/messages.ts';
 import type { SessionKey } from '../protocol/session-key.ts';
+import type { CommitKind } from '../protocol/session-name.ts';
 import { DaemonLink, type LaneEnd, type LaneHolder } from './daemon-link.ts';
 import { connectToDaemon, MAX_ATTEMPTS, meansNoDaemon, meansTryAgain, pauseIfBusy } from './daemon-socket.ts';
 import { type StreamHandle, takeHandle } from './lane-handle.ts';
 import type { SocketSettings } from './resolve-request.ts';
+import type { NamedSettings } from './shared-options.ts';
 
 /** What a lane is wanted for. */
 export type LaneTarget = { waitMs: number; socket: SocketSettings } & (
-  | { call: 'lease'; key: SessionKey; caBlob: () => Buffer | undefined }
-  | { call: 'attach'; handle: string }
+  | { call: 'lease'; key: SessionKey; caBlob: () => Buffer | undefined; named: NamedSettings | undefined }
+  | { call: 'attach'; handle: string; commit: CommitKind | undefined }
 );
 
 /** A lane that is open: raw bytes from here on. */
@@ -234,7 +236,9 @@ export class LaneOpening {
       process: link.processId,
       lane,
       pid: process.pid,
-      ...(target.call === 'lease' ? { key: target.key } : { handle: target.handle }),
+      ...(target.call === 'lease'
+        ? { key: target.key, named: target.named }
+        : { handle: target.handle, commit: target.commit }),
       wait: target.waitMs,
       socket: target.socket,
     };

@@ -1,7 +1,11 @@
 // The verbs of a shared socket that node:tls does not have: giving the session back to the pool, and leaving it in the
 // daemon for another process. shared-socket.ts puts them on its prototype.
+import { resolve } from 'node:path';
 import { TlshubError } from '../errors.ts';
+import { MAX_STATE_BYTES, MAX_TIMER_MS } from '../protocol/limits.ts';
+import { flawOfName } from '../protocol/session-name.ts';
 import { detachSocket } from './detach.ts';
+import { checkWait } from './shared-options.ts';
 import type { SharedSocket } from './shared-socket.ts';
 
 /** What the verbs are called, on a shared socket. */
@@ -20,6 +24,42 @@ export interface SessionVerbs {
    * ERR_TLSHUB_NOT_DETACHABLE.
    */
   detach(): Promise<string>;
+  /**
+   * Named sessions with `commit: 'manual'`: everything that was taken from the stream is consumed; resolves when the
+   * daemon knows. Rejects with ERR_TLSHUB_NOT_LEASED.
+   */
+  commit(): Promise<void>;
+  /**
+   * Named sessions: keeps opaque state of the application with the session, for the next holder's `state`. Rejects
+   * with ERR_TLSHUB_INVALID_OPTION when it is over 64 KiB.
+   */
+  setState(state: Uint8Array): Promise<void>;
+  /**
+   * Gives the session a name. A pooled or handed-over session becomes a named one when this socket releases it. Rejects
+   * with ERR_TLSHUB_NAME_INVALID or ERR_TLSHUB_NAME_IN_USE.
+   * @param linger milliseconds that it stays without a holder; default the daemon's
+   */
+  setName(name: string, linger?: number): Promise<void>;
+  /**
+   * Leaves the session to a command, which the daemon starts when bytes arrive, the peer closes, the session fails or
+   * the time is over; this process may exit. Rejects as `detach` does, and with ERR_TLSHUB_SESSION_BUSY while another
+   * process holds the session or waits for it.
+   */
+  park(options: ParkOptions): Promise<void>;
+}
+
+/** What a session is parked with. */
+export interface ParkOptions {
+  /** Program and arguments; no shell is involved. It finds TLSHUB_HANDLE and TLSHUB_REASON in its environment. */
+  run: [string, ...string[]];
+  /** Wires the session to the command's standard input and output (false). */
+  stdio?: boolean;
+  /** Milliseconds after which the command is started without a byte; the session stays usable. Default never. */
+  timeout?: number;
+  /** State for the command to find, as with `setState`. */
+  state?: Uint8Array;
+  /** Working directory of the command; default this process's. */
+  cwd?: string;
 }
 
 const VERBS = {
@@ -49,12 +89,51 @@ const VERBS = {
     }
     const { link, lane } = this.lease;
     await flushed(this);
-    const handle = await detachSocket(this, link, lane);
+    const handle =
+      this.framed === undefined
+        ? await detachSocket(this, link, lane)
+        : String((await link.call('detach', { lane, sent: this.sentBytes })).handle);
     this.giveUp();
     this.destroy();
     return handle;
   },
-} as const satisfies Record<string, (this: SharedSocket) => unknown>;
+
+  async commit(this: SharedSocket): Promise<void> {
+    const { link, lane } = this.lease;
+    const { framed } = this;
+    if (framed === undefined)
+      throw new TlshubError('ERR_TLSHUB_UNSUPPORTED', 'only named sessions are committed');
+    const offset = framed.consumedOffset;
+    await link.call('commit', { lane, offset });
+    framed.noteCommitted(offset);
+  },
+
+  async setState(this: SharedSocket, state: Uint8Array): Promise<void> {
+    const { link, lane } = this.lease;
+    const bytes = checkState(state);
+    await link.call('setState', { lane, state: bytes.toString('base64') });
+    this.state = bytes;
+  },
+
+  async setName(this: SharedSocket, name: string, linger?: number): Promise<void> {
+    const { link, lane } = this.lease;
+    const flaw = typeof name === 'string' ? flawOfName(name) : 'a name must be a string';
+    if (flaw !== undefined) throw new TlshubError('ERR_TLSHUB_NAME_INVALID', flaw);
+    await link.call('setName', {
+      lane,
+      name,
+      ...(linger !== undefined && { linger: checkWait(linger, 'linger') }),
+    });
+    this.sharing.name = name;
+  },
+
+  async park(this: SharedSocket, options: ParkOptions): Promise<void> {
+    const order = checkPark(options);
+    const { link } = this.lease;
+    const handle = await this.detach();
+    await link.call('park', { handle, ...order });
+  },
+} as const;
 
 /** Puts the verbs on the prototype of the shared socket; called once, when that class is defined. */
 export function installSessionVerbs(prototype: SharedSocket): void {
@@ -63,11 +142,42 @@ export function installSessionVerbs(prototype: SharedSocket): void {
   }
 }
 
-/** Bytes that the application has taken from the stream. A half-decoded character counts as not taken. */
+function checkState(state: unknown): Buffer {
+  if (!(state instanceof Uint8Array) || state.byteLength > MAX_STATE_BYTES) {
+    throw new TlshubError(
+      'ERR_TLSHUB_INVALID_OPTION',
+      `the state must be at most ${MAX_STATE_BYTES} bytes in a Buffer`,
+    );
+  }
+  return Buffer.from(state);
+}
+
+function checkPark({ run, stdio = false, timeout, state, cwd = process.cwd() }: ParkOptions) {
+  const isCommand = Array.isArray(run) && run.length > 0 && run.every((part) => typeof part === 'string');
+  if (!isCommand || run[0] === '') {
+    throw new TlshubError(
+      'ERR_TLSHUB_INVALID_OPTION',
+      '"run" must be a program and its arguments, all strings',
+    );
+  }
+  if (timeout !== undefined && !(Number.isInteger(timeout) && timeout >= 0 && timeout <= MAX_TIMER_MS)) {
+    throw new TlshubError(
+      'ERR_TLSHUB_INVALID_OPTION',
+      `"timeout" must be a number of milliseconds up to ${MAX_TIMER_MS}`,
+    );
+  }
+  return {
+    run: [...run],
+    stdio: Boolean(stdio),
+    timeout: timeout ?? null,
+    cwd: resolve(cwd),
+    ...(state !== undefined && { state: checkState(state).toString('base64') }),
+  };
+}
+
+/** What the daemon may count as consumed: on a raw lane bytes, on a framed one the offset in the session. */
 function consumedBytes(socket: SharedSocket): number {
-  const { decoder } = (socket as unknown as { _readableState: { decoder?: { lastNeed?: number } | null } })
-    ._readableState;
-  return socket.receivedBytes - socket.readableLength - (decoder?.lastNeed ?? 0);
+  return socket.framed?.committedOffset ?? socket.receivedBytes - socket.unreadBytes;
 }
 
 function flushed(socket: SharedSocket): Promise<void> {

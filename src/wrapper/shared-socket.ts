@@ -7,10 +7,11 @@ import type { TLSSocket } from 'node:tls';
 import { codeOf, TlshubError } from '../errors.ts';
 import type { OpenEvent } from '../protocol/messages.ts';
 import type { DaemonLink, LaneEnd } from './daemon-link.ts';
-import { HeldCalls } from './held-calls.ts';
+import { FramedTransport } from './framed-transport.ts';
+import { HoldingTransport } from './holding-transport.ts';
 import { InProcessTransport } from './in-process.ts';
-import { LaneEnding } from './lane-ending.ts';
-import { giveHandle, handleOf, laneCount, stopReading } from './lane-handle.ts';
+import { isRecordLayerError, LaneEnding } from './lane-ending.ts';
+import { giveHandle, handleOf, laneCount, stopReading, unreadBytesOf } from './lane-handle.ts';
 import { LaneOpening, LaneRefusal, type LaneRequester, type OpenLane } from './lane-opening.ts';
 import { OnReadFeeder } from './on-read.ts';
 import { emitOpenEvent } from './open-events.ts';
@@ -19,12 +20,9 @@ import { RemoteTls } from './remote-tls.ts';
 import type { SocketSettings } from './resolve-request.ts';
 import { installSessionVerbs, type SessionVerbs } from './session-verbs.ts';
 import { ALLOWS_FALLBACK, judgeIdentity, type SharedSocketOptions } from './shared-socket-options.ts';
-import { type SharingInfo, undecided } from './sharing-info.ts';
+import { describeSharing, type SharingInfo, undecided } from './sharing-info.ts';
 import { installTlsMembers } from './tls-members.ts';
 import type { Transport } from './transport.ts';
-
-/** Failures of the lane itself: what they mean for the session, the daemon says on the link. */
-const LANE_FAILURES: ReadonlySet<string | undefined> = new Set(['ECONNRESET', 'EPIPE', 'ENOTCONN']);
 
 type Callback = (error?: Error | null) => void;
 
@@ -36,6 +34,12 @@ export class SharedSocket extends Socket implements LaneRequester {
   declare readonly release: SessionVerbs['release'];
   declare readonly releaseAtExit: SessionVerbs['releaseAtExit'];
   declare readonly detach: SessionVerbs['detach'];
+  declare readonly commit: SessionVerbs['commit'];
+  declare readonly setState: SessionVerbs['setState'];
+  declare readonly setName: SessionVerbs['setName'];
+  declare readonly park: SessionVerbs['park'];
+  /** Opaque state that the application keeps with a named session; see `setState`. */
+  state: Buffer | null = null;
   readonly encrypted = true;
   authorized = false;
   authorizationError: string | Error | null = null;
@@ -50,11 +54,13 @@ export class SharedSocket extends Socket implements LaneRequester {
   #phase: Phase = 'opening';
   #tls: RemoteTls | undefined;
   #lane: OpenLane | undefined;
+  /** Holds what is asked before the session is open. */
+  readonly #holding: HoldingTransport;
+  /** `undefined` where the socket's own handle is the lane. */
   #transport: Transport | undefined;
   /** Bytes of the lane that are not the session's: request and reply line. */
   #lineBytesRead = 0;
   #lineBytesWritten = 0;
-  readonly #held = new HeldCalls(this);
   #referenced = true;
   readonly #ending = new LaneEnding();
   #laneEofSeen = false;
@@ -74,6 +80,8 @@ export class SharedSocket extends Socket implements LaneRequester {
     // net.Socket has no public way to say "not yet connected"; it keeps `connecting` as a plain property.
     (this as { connecting: boolean }).connecting = true;
     this.#opening = new LaneOpening(options.directory, options.target, this);
+    this.#holding = new HoldingTransport(this, this.#opening);
+    this.#transport = this.#holding;
     this.#opening.lane.then(
       (lane) => this.#open(lane),
       (error) => this.#fail(error),
@@ -102,6 +110,16 @@ export class SharedSocket extends Socket implements LaneRequester {
     return this.#lane;
   }
 
+  /** Bytes in the stream that the application has not taken; a half-decoded character counts as not taken. */
+  get unreadBytes(): number {
+    return unreadBytesOf(this);
+  }
+
+  /** The framed lane, when the session is a named one. */
+  get framed(): FramedTransport | undefined {
+    return this.#transport instanceof FramedTransport ? this.#transport : undefined;
+  }
+
   /** Bytes of the session that came on the lane. */
   get receivedBytes(): number {
     return this.#transport?.bytesRead ?? Math.max(0, laneCount(this, 'bytesRead') - this.#lineBytesRead);
@@ -109,10 +127,8 @@ export class SharedSocket extends Socket implements LaneRequester {
 
   /** Bytes that were written to the lane, or will be when the session is open. */
   get sentBytes(): number {
-    return (
-      this.#transport?.bytesWritten ??
-      Math.max(0, laneCount(this, 'bytesWritten') - this.#lineBytesWritten) + this.#held.bytes
-    );
+    const ofLane = () => Math.max(0, laneCount(this, 'bytesWritten') - this.#lineBytesWritten);
+    return (this.#transport?.bytesWritten ?? ofLane()) + this.#holding.heldBytes;
   }
 
   /** From now on the lane's bytes go to `take` instead of the stream (detach). */
@@ -165,16 +181,14 @@ export class SharedSocket extends Socket implements LaneRequester {
 
   override ref(): this {
     this.#referenced = true;
-    this.#opening.reference(true);
     this.#transport?.ref();
-    return this.#lane === undefined ? this : super.ref();
+    return handleOf(this) === null ? this : super.ref();
   }
 
   override unref(): this {
     this.#referenced = false;
-    this.#opening.reference(false);
     this.#transport?.unref();
-    return this.#lane === undefined ? this : super.unref();
+    return handleOf(this) === null ? this : super.unref();
   }
 
   override pause(): this {
@@ -205,49 +219,35 @@ export class SharedSocket extends Socket implements LaneRequester {
     return super.push(chunk, encoding);
   }
 
+  override read(size?: number): Buffer | null {
+    const chunk = super.read(size) as Buffer | null;
+    this.#transport?.noteConsumed();
+    return chunk;
+  }
+
   override _read(size: number): void {
-    if (this.#phase === 'opening') this.#held.hold(() => this._read(size));
-    else if (this.#transport !== undefined) this.#transport.resume();
-    else super._read(size);
+    if (this.#transport === undefined) super._read(size);
+    else this.#transport.resume();
   }
 
   override _write(chunk: unknown, encoding: BufferEncoding, callback: Callback): void {
-    if (this.#phase === 'opening') {
-      const bytes = Buffer.byteLength(chunk as Buffer, encoding);
-      this.#held.hold(() => this._write(chunk, encoding, callback), callback, bytes);
-    } else if (this.#transport !== undefined) {
-      this.#transport.write(chunk as Buffer, encoding, callback);
-    } else {
-      super._write(chunk, encoding, callback);
-    }
+    if (this.#transport === undefined) super._write(chunk, encoding, callback);
+    else this.#transport.write(chunk as Buffer, encoding, callback);
   }
 
   override _writev(chunks: { chunk: Buffer; encoding: BufferEncoding }[], callback: Callback): void {
-    if (this.#phase === 'opening') {
-      let bytes = 0;
-      for (const { chunk, encoding } of chunks) bytes += Buffer.byteLength(chunk, encoding);
-      this.#held.hold(() => this._writev(chunks, callback), callback, bytes);
-    } else if (this.#transport !== undefined) {
-      this.#transport.writev(chunks, callback);
-    } else {
-      (super._writev as (chunks: unknown, callback: Callback) => void)(chunks, callback);
-    }
+    if (this.#transport !== undefined) this.#transport.writev(chunks, callback);
+    else (super._writev as (chunks: unknown, callback: Callback) => void)(chunks, callback);
   }
 
   override _final(callback: Callback): void {
-    if (this.#phase === 'opening') {
-      this.#held.hold(() => this._final(callback));
-      return;
-    }
-    this.#sendLaneEnd(0);
-    if (this.#transport !== undefined) this.#transport.end(callback);
-    else super._final(callback as never);
+    if (this.#phase !== 'opening') this.#sendLaneEnd(0);
+    if (this.#transport === undefined) super._final(callback as never);
+    else this.#transport.end(callback);
   }
 
   override _destroy(error: Error | null, callback: Callback): void {
-    if (this.#phase === 'opening') this.#opening.abort();
     this.#transport?.destroy(error);
-    this.#held.drop();
     this.#ending.stopWaiting();
     const cleanlyOver = this.#laneEofSeen && this.#ending.known?.rc === 0 && this.writableFinished;
     if (!cleanlyOver) this.#sendLaneEnd(-1);
@@ -260,11 +260,8 @@ export class SharedSocket extends Socket implements LaneRequester {
       super._destroy(shown, callback);
     };
     // What a broken lane means for the session, the daemon says on the link.
-    const laneBroke =
-      this.#lane !== undefined && LANE_FAILURES.has(codeOf(error)) && error !== this.#ending.known?.error;
-    if (laneBroke)
-      this.#ending.await(this.#lane?.link, () => close(this.#ending.known?.error ?? error), 'for good');
-    else close(error);
+    if (this.#lane === undefined || !this.#ending.leavesOpen(error)) close(error);
+    else this.#ending.await(this.#lane.link, () => close(this.#ending.known?.error ?? error), 'for good');
   }
 
   /** As net.Socket closes; without a handle it would not say in `close` whether there was an error. */
@@ -285,7 +282,8 @@ export class SharedSocket extends Socket implements LaneRequester {
     this.#tls = new RemoteTls(reply.tls);
     this.alpnProtocol = reply.tls.alpnProtocol;
     this.servername = reply.tls.servername;
-    this.sharing = { shared: true, reused: reply.reused, sessionId: reply.session, name: null, reason: null };
+    this.sharing = describeSharing(reply);
+    this.state = reply.framed?.state == null ? null : Buffer.from(reply.framed.state, 'base64');
     const refusal = judgeIdentity(this.#options.identity, this.#tls);
     if (refusal !== undefined && this.#options.rejectUnauthorized) {
       link.call('refuse', { lane: lane.lane }).catch(() => {});
@@ -297,15 +295,9 @@ export class SharedSocket extends Socket implements LaneRequester {
       return;
     }
     this.#lane = lane;
+    this.#phase = 'open';
     lane.tellNews();
-    giveHandle(this, lane.handle, lane.carrier);
-    if (!this.#referenced) super.unref();
-    this.#lineBytesRead = lane.handle.bytesRead - lane.head.length;
-    this.#lineBytesWritten = lane.handle.bytesWritten;
-    // A native reader that takes the handle when it hears of the connection finds these bytes in the buffer; a
-    // listener for `data` must not get them before `secureConnect`.
-    const headLater = this.readableFlowing === true || this.#feeder !== undefined;
-    if (lane.head.length > 0 && !headLater) this.push(lane.head);
+    const headLater = this.#takeLane(lane);
     this.#emitOpenEvents(reply.events);
     if (this.destroyed) return;
     this.authorized = reply.tls.authorized && refusal === undefined;
@@ -314,14 +306,33 @@ export class SharedSocket extends Socket implements LaneRequester {
     this.secureConnecting = false;
     this.emit('secureConnect');
     if (this.destroyed) return;
-    this.#phase = 'open';
     if (Object.keys(this.#settings).length > 0) this.applySettings(this.#settings);
     const ticket = this.#tls.getSession();
     if (ticket !== undefined) this.emit('session', ticket);
     if (this.destroyed) return;
-    if (lane.head.length > 0 && headLater) this.push(lane.head);
-    this.#held.run();
-    if (!this.isPaused() && !this.destroyed) this.read(0);
+    this.framed?.start(lane.head);
+    if (headLater && lane.head.length > 0) this.push(lane.head);
+    this.#holding.run();
+    if (!this.isPaused() && !this.destroyed && this.framed?.readsOnDemand !== true) this.read(0);
+  }
+
+  /** Makes the lane this socket's way to the session; answers whether its first bytes have to wait for their listener. */
+  #takeLane(lane: OpenLane): boolean {
+    if (lane.reply.framed !== undefined) {
+      this.#transport = new FramedTransport(this, lane.handle, lane.reply.framed);
+      if (!this.#referenced) this.#transport.unref();
+      return false;
+    }
+    this.#transport = undefined;
+    giveHandle(this, lane.handle, lane.carrier);
+    if (!this.#referenced) super.unref();
+    this.#lineBytesRead = lane.handle.bytesRead - lane.head.length;
+    this.#lineBytesWritten = lane.handle.bytesWritten;
+    // A native reader that takes the handle when it hears of the connection finds these bytes in the buffer; a
+    // listener for `data` must not get them before `secureConnect`.
+    const headLater = this.readableFlowing === true || this.#feeder !== undefined;
+    if (lane.head.length > 0 && !headLater) this.push(lane.head);
+    return headLater;
   }
 
   /** Events of a session that was open before; one that took its time has told them already. */
@@ -359,7 +370,7 @@ export class SharedSocket extends Socket implements LaneRequester {
     this.#transport = new InProcessTransport(this, connect());
     if (!this.#referenced) this.#transport.unref();
     this.applySettings(this.#settings);
-    this.#held.run();
+    this.#holding.run();
   }
 
   #applyLaneEof(): void {
@@ -387,11 +398,6 @@ export class SharedSocket extends Socket implements LaneRequester {
     this.#endSent = rc;
     this.#lane.link.sendLaneEnd(this.#lane.lane, rc, this.sentBytes);
   }
-}
-
-/** An alert of the peer, or a record that cannot be decrypted: the errors of OpenSSL. */
-function isRecordLayerError(error: Error | undefined): boolean {
-  return codeOf(error)?.startsWith('ERR_SSL_') === true;
 }
 
 installTlsMembers(SharedSocket.prototype);

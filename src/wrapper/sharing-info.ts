@@ -1,4 +1,5 @@
 // What `socket.sharing` tells an application about the sharing of its socket.
+import type { LaneReply } from '../protocol/messages.ts';
 
 /** Whether and how a socket shares a session of the daemon. */
 export interface SharingInfo {
@@ -10,11 +11,20 @@ export interface SharingInfo {
   sessionId: string | null;
   /** Name of a named session. */
   name: string | null;
+  /** Named sessions: offset in the peer's stream of the first byte that this socket gets. */
+  resumedAt: number | null;
   /** Why the session is not shared, or did not go back to the pool. */
   reason: string | null;
 }
 
 /** The state before anything is known. */
 export function undecided(): SharingInfo {
-  return { shared: false, reused: false, sessionId: null, name: null, reason: null };
+  return { shared: false, reused: false, sessionId: null, name: null, resumedAt: null, reason: null };
+}
+
+/** What the daemon's reply says. */
+export function describeSharing(reply: Extract<LaneReply, { rc: 1 }>): SharingInfo {
+  const { reused, session: sessionId, framed } = reply;
+  const { name = null, resumedAt = null } = framed ?? {};
+  return { shared: true, reused, sessionId, name, resumedAt, reason: null };
 }

@@ -1,4 +1,5 @@
-// How a shared socket moves bytes when it has no handle of its own: by TLS in this process (in-process.ts).
+// How a shared socket moves bytes when the lane is not its own handle: TLS in this process (in-process.ts), or the
+// framed lane of a named session (framed-transport.ts).
 
 /** Called when a write, or the end, has been taken. */
 export type TransportCallback = (error?: Error | null) => void;
@@ -10,8 +11,14 @@ export interface Transport {
   readonly bytesWritten: number;
   /** The stream can take more. */
   resume(): void;
-  write(chunk: Buffer, encoding: BufferEncoding, callback: TransportCallback): void;
-  writev(chunks: readonly { chunk: Buffer; encoding: BufferEncoding }[], callback: TransportCallback): void;
+  /** The application may have taken bytes from the stream. */
+  noteConsumed(): void;
+  /** A string comes with its encoding. */
+  write(chunk: Buffer | string, encoding: BufferEncoding, callback: TransportCallback): void;
+  writev(
+    chunks: readonly { chunk: Buffer | string; encoding: BufferEncoding }[],
+    callback: TransportCallback,
+  ): void;
   end(callback: TransportCallback): void;
   destroy(error: Error | null): void;
   ref(): void;

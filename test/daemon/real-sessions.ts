@@ -56,6 +56,6 @@ export async function makePool(
     origin: server,
     /** Leases for {@link UID}, without waiting unless told to. */
     lease: (changes: Partial<SessionKey> = {}, waitMs = 0, abandoned: AbortSignal = never, uid = UID) =>
-      pool.lease(uid, { ...key, ...changes }, waitMs, abandoned),
+      pool.lease({ uid, key: { ...key, ...changes }, waitMs, abandoned, onOpenEvent: () => {} }),
   };
 }

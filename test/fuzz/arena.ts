@@ -55,7 +55,7 @@ export async function makeArena(t: TestContext, options: ArenaOptions = {}): Pro
   const { cert, key } = await ca.issue({ names: ['localhost', '127.0.0.1'] });
   const origin = await countingOrigin(t, { cert, key, ...options.origin });
   const calmOrigin = await countingOrigin(t, { cert, key });
-  const calm = await startCalmSession(t, daemon.directory, calmOrigin.port, ca.cert);
+  const calm = await startCalmSession(t, daemon, calmOrigin.port, ca.cert);
   const before = await numbersOf(daemon);
 
   const opened: WireClient[] = [];
@@ -98,7 +98,8 @@ export async function makeArena(t: TestContext, options: ArenaOptions = {}): Pro
 }
 
 /** A client that exchanges a line again and again, with nobody the wiser. */
-async function startCalmSession(t: TestContext, directory: string, port: number, ca: string) {
+async function startCalmSession(t: TestContext, daemon: TestDaemon, port: number, ca: string) {
+  const { directory } = daemon;
   const link = await WireLink.open(t, directory);
   await putCa(link, ca);
   const { lane } = await openLane(t, directory, leaseCall(sessionKey(port, ca), link));
@@ -128,7 +129,8 @@ async function startCalmSession(t: TestContext, directory: string, port: number,
       await waitFor(() => failure !== undefined || exchanges >= wanted, {
         what: 'the calm session to go on',
       });
-      if (failure !== undefined) throw failure;
+      if (failure !== undefined)
+        throw new Error(`the calm session: ${failure}\n${daemon.log().slice(-3_000)}`);
       assert.deepEqual([lane.ended, link.client.ended], [false, false]);
     },
   };

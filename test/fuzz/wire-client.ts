@@ -72,11 +72,11 @@ export class WireClient {
     return JSON.parse(this.#take(end + 1).toString()) as Message;
   }
 
-  /** The next line; fails when there is none. */
+  /** The next line but those that tell of the opening of a session; fails when there is none. */
   async message(): Promise<Message> {
     const message = await this.line();
     if (message === undefined) throw new Error(`the daemon closed without a line (${this.error?.code})`);
-    return message;
+    return message.event === 'open' ? this.message() : message;
   }
 
   /** The next line that carries the property; those before it are dropped. */

@@ -78,3 +78,9 @@ export async function untilStates(
     { what: () => `sessions in the states [${expected.join()}] (they are in [${states.join()}])` },
   );
 }
+
+/** How many leases the daemon has given. */
+export async function leaseCount(daemon: TestDaemon): Promise<number> {
+  const { status } = (await daemon.status()) as { status: { counters: { leases: number } } };
+  return status.counters.leases;
+}

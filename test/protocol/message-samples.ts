@@ -67,3 +67,8 @@ export const EVENT_SAMPLES: Readonly<Record<string, Readonly<Record<string, unkn
   ticket: { event: 'ticket', lane: 1, ticket: 'Zm9v' },
   drain: { event: 'drain', deadline: 1_000 },
 };
+
+/** Events of the daemon on a lane before its reply. */
+export const LANE_EVENT_SAMPLES: Readonly<Record<string, Readonly<Record<string, unknown>>>> = {
+  open: { event: 'open', name: 'connectionAttempt', args: ['127.0.0.1', 443, 4] },
+};

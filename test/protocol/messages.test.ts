@@ -5,14 +5,21 @@ import { MAX_WAIT_MS } from '#src/protocol/limits.js';
 import {
   events,
   laneCalls,
+  laneEvents,
   linkCalls,
   parseEvent,
   parseLaneCall,
   parseLaneReply,
   parseLinkCall,
   parseLinkReply,
+  parseOpenEvent,
 } from '#src/protocol/messages.js';
-import { EVENT_SAMPLES, LANE_CALL_SAMPLES, LINK_CALL_SAMPLES } from './message-samples.ts';
+import {
+  EVENT_SAMPLES,
+  LANE_CALL_SAMPLES,
+  LANE_EVENT_SAMPLES,
+  LINK_CALL_SAMPLES,
+} from './message-samples.ts';
 
 type Message = Record<string, unknown>;
 type Samples = Readonly<Record<string, Readonly<Message>>>;
@@ -54,6 +61,15 @@ const KINDS: readonly {
     invalid: 'ERR_TLSHUB_PROTOCOL',
     nameField: 'event',
   },
+  {
+    kind: 'lane event',
+    samples: LANE_EVENT_SAMPLES,
+    table: laneEvents,
+    parse: parseOpenEvent,
+    unknown: 'ERR_TLSHUB_PROTOCOL',
+    invalid: 'ERR_TLSHUB_PROTOCOL',
+    nameField: 'event',
+  },
 ];
 
 /** Values that are right for no field but one whose schema says so. */
@@ -75,6 +91,7 @@ const STRANGE_VALUES: readonly unknown[] = [
 /** Those of them that fit a field all the same, as JSON; an empty list counts as an object without fields. */
 const FITTING: Readonly<Record<string, readonly string[]>> = {
   socket: ['{}', '[]'],
+  args: ['[]', '[1]'],
   context: ['null', '"0123456789ABCDEF0123456789ABCDEF"'],
   rc: ['-1'],
   handle: ['"0123456789ABCDEF0123456789ABCDEF"', '"a b"'],
@@ -204,16 +221,16 @@ test('P13: a refusal names the field and never its contents', () => {
 
 test('replies that do not fit are refused', () => {
   const error = { message: 'why', code: 'ECONNRESET', more: [1] };
-  assert.deepEqual(parseLaneReply({ rc: -1, error, events: [] }), { rc: -1, error, events: [] });
+  assert.deepEqual(parseLaneReply({ rc: -1, error }), { rc: -1, error });
   assert.deepEqual(parseLinkReply({ reply: 1, rc: 1, anything: 2 }), { reply: 1, rc: 1, anything: 2 });
   const wrong: Message[] = [
     {},
     { rc: 1 },
-    { rc: 0, error, events: [] },
-    { rc: -1, events: [] },
-    { rc: -1, error: {}, events: [] },
-    { rc: -1, error },
-    { rc: -1, error, events: [['data', []]] },
+    { rc: 0, error },
+    { rc: -1 },
+    { rc: -1, error: {} },
+    { rc: -1, error: null },
+    { rc: -1, error: { message: 1 } },
   ];
   for (const reply of wrong) {
     assert.throws(() => parseLaneReply(reply), { code: 'ERR_TLSHUB_PROTOCOL' }, JSON.stringify(reply));

@@ -15,6 +15,11 @@ const SHORT: Readonly<Record<string, string>> = {
   'src/wrapper/node-connect.ts': 'must be loaded before anything replaces tls.connect',
 };
 
+/** Files that open with more than six lines, with the reason. */
+const LONG_OPENINGS: Readonly<Record<string, string>> = {
+  'src/cli/output.ts': 'the rules of output, which all verbs keep',
+};
+
 const linesOf = (path: string) => textOf(path).trimEnd().split('\n');
 
 test('no source file is too long', () => {
@@ -35,7 +40,8 @@ test('every source file opens with one to six lines that say what it is', () => 
     const lines = linesOf(path);
     const start = lines[0]?.startsWith('#!') === true ? 1 : 0;
     const end = lines.findIndex((line, index) => index >= start && !line.startsWith('//'));
-    assert.ok(end > start && end - start <= 6, `${path} opens with ${end - start} lines of comment`);
+    const most = LONG_OPENINGS[path] === undefined ? 6 : 12;
+    assert.ok(end > start && end - start <= most, `${path} opens with ${end - start} lines of comment`);
     assert.ok((lines[start]?.length ?? 0) > 20, path);
   }
 });

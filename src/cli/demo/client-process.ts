@@ -6,8 +6,9 @@ import { readFileSync } from 'node:fs';
 import type { IncomingMessage } from 'node:http';
 import { request } from 'node:https';
 import { isIP } from 'node:net';
+import tls from 'node:tls';
 import { codeOf, messageOf } from '../../errors.ts';
-import { connect, type TlshubSocket } from '../../wrapper/connect.ts';
+import type { Connect, TlshubSocket } from '../../wrapper/connect.ts';
 
 /** What the process is to do; its first argument, as JSON. */
 export interface ClientOrder {
@@ -43,6 +44,8 @@ async function run(order: ClientOrder): Promise<ClientReport> {
   const { host, port, caFile, shared, exchange } = order;
   const ca = caFile === undefined ? undefined : readFileSync(caFile);
   const servername = isIP(host) === 0 ? host : '';
+  // A process that does not share does not load the wrapper either, as it would be without tlshub.
+  const connect = shared ? (await import('../../wrapper/connect.ts')).connect : (tls.connect as Connect);
   const startMs = performance.now();
   const socket = connect({ host, port, servername, ca, shared: shared && { fallback: false } });
   await once(socket, 'secureConnect');

@@ -9,7 +9,7 @@ const NOTHING = Buffer.alloc(0);
 /** The pulled form of one socket. */
 export class PulledSocket {
   readonly socket: TlshubSocket;
-  /** Bytes that were taken from the stream to look at, and are not consumed. */
+  /** Bytes that were looked at, when the stream was destroyed already: such a one takes nothing back. */
   #ahead: Buffer = NOTHING;
   #open: boolean;
   #failure: Error | undefined;
@@ -72,24 +72,23 @@ export class PulledSocket {
 
   /** Up to `max` of the bytes that are there, not consumed; empty when there are none. */
   look(max: number): Buffer {
-    const wanted = Math.min(max - this.#ahead.length, this.socket.readableLength);
-    const more: Buffer | null = wanted > 0 ? this.socket.read(wanted) : null;
-    if (more !== null) this.#ahead = this.#ahead.length === 0 ? more : Buffer.concat([this.#ahead, more]);
+    if (!this.socket.destroyed) {
+      const bytes = this.#fromStream(max);
+      // At once, so that who asks the stream, or takes the session over, still finds them there.
+      if (bytes.length > 0) this.socket.unshift(bytes);
+      return bytes;
+    }
+    const more = this.#fromStream(max - this.#ahead.length);
+    if (more.length > 0) this.#ahead = Buffer.concat([this.#ahead, more]);
     return this.#ahead.subarray(0, max);
   }
 
   /** As {@link look}, and consumed. */
   take(max: number): Buffer {
-    const taken = this.look(max);
-    this.#ahead = taken.length === this.#ahead.length ? NOTHING : this.#ahead.subarray(taken.length);
-    return taken;
-  }
-
-  /** Gives what was looked at and not consumed back to the stream, before the socket goes into other hands. */
-  putBack(): void {
-    if (this.#ahead.length === 0 || this.socket.destroyed) return;
-    this.socket.unshift(this.#ahead);
-    this.#ahead = NOTHING;
+    if (this.#ahead.length === 0) return this.#fromStream(max);
+    const bytes = this.look(max);
+    this.#ahead = this.#ahead.subarray(bytes.length);
+    return bytes;
   }
 
   /** Waits until the handshake is done or has failed; false when the time is up first. */
@@ -125,6 +124,11 @@ export class PulledSocket {
     return new Promise((resolve) => {
       this.socket.write(bytes, (error) => resolve(error ?? undefined));
     });
+  }
+
+  #fromStream(max: number): Buffer {
+    const bytes = Math.min(max, this.socket.readableLength);
+    return (bytes > 0 ? (this.socket.read(bytes) as Buffer | null) : null) ?? NOTHING;
   }
 
   async #until(

@@ -222,7 +222,7 @@ export class Ssl {
       socket.destroySoon();
       return this.#outcomes.succeed('leave', 0);
     }
-    return this.#giveUp('release', this.#pulled, async () => {
+    return this.#giveUp('release', async () => {
       await socket.release();
       return this.sharing.reason === null ? 1 : 0;
     });
@@ -236,7 +236,7 @@ export class Ssl {
     const refusal = this.#refusal('leave') ?? this.#detachRefusal();
     if (refusal !== undefined || this.#pulled === undefined) return this.#fail('leave', refusal);
     const { socket } = this.#pulled;
-    return this.#giveUp('detach', this.#pulled, () => socket.detach());
+    return this.#giveUp('detach', () => socket.detach());
   }
 
   /** SSL_free(3): drops the session without close_notify, unless it has been ended, given back or left. */
@@ -317,10 +317,8 @@ export class Ssl {
 
   async #giveUp<Code extends ReturnCode | string>(
     verb: 'release' | 'detach',
-    pulled: PulledSocket,
     give: () => Promise<Code>,
   ): Promise<Code | -1> {
-    pulled.putBack();
     try {
       const rc = await this.#exclusively(give);
       this.#leave(verb);

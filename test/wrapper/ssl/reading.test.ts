@@ -203,11 +203,11 @@ describe('P8: the end of the peer', () => {
     if (version === 'TLSv1.2') {
       const ssl = new Ssl();
       const rc = await ssl.connect(shared, target(server));
-      assert.match(outcome(ssl, rc), /^-1 (SSL \w*ALERT_HANDSHAKE_FAILURE|SSL EPROTO|SYSCALL ECONNRESET)$/);
+      assert.match(outcome(ssl, rc), /^-1 (SSL \S*ALERT_HANDSHAKE_FAILURE|SSL EPROTO|SYSCALL ECONNRESET)$/);
       return;
     }
     const ssl = await open(server);
-    assert.match(outcome(ssl, await ssl.read(1)), /^-1 SSL ERR_SSL_TLSV13_ALERT_CERTIFICATE_REQUIRED$/);
+    assert.match(outcome(ssl, await ssl.read(1)), /^-1 SSL ERR_SSL_\S*CERTIFICATE_REQUIRED$/);
     assert.equal((ssl.lastError as { library?: string }).library, 'SSL routines');
   });
 });

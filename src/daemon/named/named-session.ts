@@ -1,0 +1,311 @@
+// A named session: a session with a life of its own. Processes come and go; it keeps every byte that was not consumed,
+// opaque state of the application, and, when the connection is gone, how it ended, until somebody has read that or
+// `linger` has passed. What a mode means for reading is in its Reading, for writing in the WriteQueue.
+import { TlshubError } from '../../errors.ts';
+import type { MessageRule } from '../../protocol/message-splitter.ts';
+import type { SessionMode } from '../../protocol/session-name.ts';
+import type { Occupant, Session } from '../session.ts';
+import type { FramedHolder } from './framed-holder.ts';
+import type { Parking } from './parking.ts';
+import { MAX_HELD_BYTES, type Reading } from './reading.ts';
+import { StreamReading } from './stream-reading.ts';
+import { TurnReading } from './turn-reading.ts';
+import { WriteQueue } from './write-queue.ts';
+
+/** What a named session is made with; fixed for its life. */
+export interface NamedOptions {
+  mode: SessionMode;
+  /** Where a message ends, in turn mode. */
+  messages: MessageRule;
+  /** Milliseconds that it stays without a holder. */
+  lingerMs: number;
+}
+
+/** How the connection ended. */
+interface Ending {
+  clean: boolean;
+  error: Error | undefined;
+}
+
+/** Whom a named session tells. */
+export interface NamedSessionOwner {
+  /** The number of holders became zero, or is not zero any more; `held` says which. */
+  namedOnHeld(named: NamedSession, held: boolean): void;
+  /** Nothing more can come of it: the connection is closed and nobody has anything to read. */
+  namedOnOver(named: NamedSession): void;
+}
+
+/** A session that belongs to no process. */
+export class NamedSession implements Occupant {
+  readonly session: Session;
+  readonly options: NamedOptions;
+  readonly reading: Reading;
+  name: string | null;
+  state: Buffer | null = null;
+  /** When the last holder left; `undefined` while there is one. */
+  unheldSinceMs: number | undefined = Date.now();
+  readonly #owner: NamedSessionOwner;
+  readonly #writes: WriteQueue;
+  readonly #holders = new Set<FramedHolder>();
+  readonly #waiting: (() => void)[] = [];
+  #ending: Ending | undefined;
+  #parking: Parking | undefined;
+  #over = false;
+  /** Somebody was admitted and has not joined yet. */
+  #reserved = false;
+
+  /**
+   * @param session open; its bytes are this object's business from now on
+   * @param name `null` for one that is reached by handle only
+   */
+  constructor(session: Session, name: string | null, options: NamedOptions, owner: NamedSessionOwner) {
+    this.session = session;
+    this.name = name;
+    this.options = options;
+    this.#owner = owner;
+    this.reading =
+      options.mode === 'turn' ? new TurnReading(options.messages) : new StreamReading(options.mode);
+    this.#writes = new WriteQueue(session.tls);
+    session.named = this;
+    session.occupy(this);
+    session.tls.on('data', this.#tlsOnData);
+    for (const part of session.unread.splice(0)) this.reading.receive(part);
+    if (session.peerEnded) this.sessionOnPeerEnd();
+    else session.tls.resume();
+  }
+
+  /** The processes that hold it now. */
+  get holders(): ReadonlySet<FramedHolder> {
+    return this.#holders;
+  }
+
+  /** Requests that wait until it is free. */
+  get waiting(): number {
+    return this.#waiting.length;
+  }
+
+  /** Bytes held for readers, or waiting for the peer. */
+  get bufferedBytes(): number {
+    return this.reading.heldBytes + this.#writes.bytes;
+  }
+
+  /** True when the connection is gone. */
+  get ended(): boolean {
+    return this.#ending !== undefined && this.session.tls.destroyed;
+  }
+
+  /** True when another process cannot hold it now. */
+  get busy(): boolean {
+    return this.options.mode === 'exclusive' && (this.#holders.size > 0 || this.#reserved);
+  }
+
+  /**
+   * Waits until it is free; requests are let in in the order in which they came. Rejects with
+   * ERR_TLSHUB_SESSION_BUSY, or ERR_TLSHUB_NAME_UNKNOWN when it ends meanwhile.
+   * @param waitMs 0 fails at once
+   */
+  async admit(waitMs: number, abandoned: AbortSignal): Promise<void> {
+    if (!this.busy && this.#waiting.length === 0) {
+      this.#reserved = true;
+      return;
+    }
+    if (waitMs <= 0) throw new TlshubError('ERR_TLSHUB_SESSION_BUSY');
+    await new Promise<void>((resolve, reject) => {
+      const leave = () => {
+        clearTimeout(timer);
+        abandoned.removeEventListener('abort', giveUp);
+        const place = this.#waiting.indexOf(enter);
+        if (place !== -1) this.#waiting.splice(place, 1);
+      };
+      const enter = () => {
+        leave();
+        if (this.#over) {
+          reject(new TlshubError('ERR_TLSHUB_NAME_UNKNOWN', 'the session ended'));
+          return;
+        }
+        this.#reserved = true;
+        resolve();
+      };
+      const giveUp = () => {
+        leave();
+        reject(
+          new TlshubError('ERR_TLSHUB_SESSION_BUSY', `another process held the session for ${waitMs} ms`),
+        );
+      };
+      const timer = setTimeout(giveUp, waitMs);
+      abandoned.addEventListener('abort', giveUp);
+      this.#waiting.push(enter);
+    });
+  }
+
+  /** Who was admitted does not come after all. */
+  dismiss(): void {
+    this.#reserved = false;
+    this.#waiting[0]?.();
+  }
+
+  /** Lets a holder in that was admitted; answers the offset of the first byte it gets. */
+  join(holder: FramedHolder): number {
+    this.#reserved = false;
+    this.#parking?.cancel();
+    this.#parking = undefined;
+    this.#holders.add(holder);
+    if (this.unheldSinceMs !== undefined) {
+      this.unheldSinceMs = undefined;
+      this.#owner.namedOnHeld(this, true);
+    }
+    return this.reading.join(holder);
+  }
+
+  /** A holder begins to get bytes. */
+  begin(holder: FramedHolder): void {
+    this.reading.pump(holder);
+    this.#finishHolders();
+  }
+
+  /** A holder has left; its unconsumed bytes go to the next. */
+  leave(holder: FramedHolder): void {
+    if (!this.#holders.delete(holder)) return;
+    const whole = this.#writes.remove(holder);
+    this.reading.leave(holder);
+    if (!whole) this.session.close('its holder went away within a write', 'abrupt', halfWrite());
+    this.#flow();
+    if (this.#holders.size > 0) return;
+    this.unheldSinceMs = Date.now();
+    this.#owner.namedOnHeld(this, false);
+    this.#waiting[0]?.();
+    this.#checkOver();
+  }
+
+  /** The command that waits for the session, when it is parked. */
+  get parking(): Parking | undefined {
+    return this.#parking;
+  }
+
+  /** Parks the session. Throws ERR_TLSHUB_SESSION_BUSY while somebody holds it or waits for it. */
+  park(parking: Parking): void {
+    if (this.#holders.size > 0 || this.#reserved || this.#waiting.length > 0 || this.#parking !== undefined) {
+      throw new TlshubError('ERR_TLSHUB_SESSION_BUSY', 'the session has a reader, or is parked');
+    }
+    this.#parking = parking;
+    this.#activateIfDue();
+  }
+
+  /** The command is done with; the session lingers. */
+  unpark(): void {
+    this.#parking?.cancel();
+    this.#parking = undefined;
+    if (this.#holders.size === 0) this.unheldSinceMs = Date.now();
+    this.#checkOver();
+  }
+
+  /** Closes the session for good. */
+  close(reason: string, error?: TlshubError): void {
+    this.session.close(reason, 'orderly', error);
+    // Whoever has not read to the end by now is not going to.
+    if (this.#holders.size === 0) this.#finishForGood();
+  }
+
+  /** The application on one holder has ended the session, for all. */
+  holderOnEnd(): void {
+    this.#writes.whenIdle(() => {
+      if (!this.session.tls.writableEnded) this.session.tls.end();
+    });
+  }
+
+  holderOnWrite(holder: FramedHolder, part: Buffer, complete: boolean): void {
+    this.session.bytesToPeer += part.length;
+    this.#writes.add(holder, part, complete);
+  }
+
+  holderOnAcknowledge(holder: FramedHolder, offset: number): void {
+    this.reading.acknowledge(holder, offset);
+    this.holderOnRoom(holder);
+  }
+
+  holderOnRoom(holder: FramedHolder): void {
+    this.reading.pump(holder);
+    this.#flow();
+    this.#finishHolders();
+  }
+
+  holderOnWant(holder: FramedHolder): void {
+    this.reading.want(holder);
+    this.#finishHolders();
+  }
+
+  sessionOnPeerEnd(): void {
+    this.#ending ??= { clean: true, error: undefined };
+    this.reading.end();
+    this.#finishHolders();
+    this.#activateIfDue();
+  }
+
+  sessionOnClose(error: Error | undefined): void {
+    if (error !== undefined || this.#ending === undefined)
+      this.#ending = { clean: error === undefined && this.session.peerEnded, error };
+    this.#finishHolders();
+    this.#activateIfDue();
+    this.#checkOver();
+  }
+
+  sessionOnLeave(): void {
+    this.session.tls.off('data', this.#tlsOnData);
+  }
+
+  readonly #tlsOnData = (chunk: Buffer) => {
+    this.session.bytesFromPeer += chunk.length;
+    try {
+      this.reading.receive(chunk);
+    } catch (error) {
+      this.session.close('a message is too long', 'abrupt', error as TlshubError);
+      return;
+    }
+    this.#flow();
+    this.#activateIfDue();
+  };
+
+  #activateIfDue(): void {
+    if (this.#parking === undefined) return;
+    if (this.reading.heldBytes > 0) this.#parking.activate('data');
+    else if (this.#ending !== undefined)
+      this.#parking.activate(this.#ending.error === undefined ? 'close' : 'error');
+  }
+
+  /** Reads the connection only while what is held is within the bound. */
+  #flow(): void {
+    if (this.session.tls.destroyed) return;
+    if (this.reading.heldBytes > MAX_HELD_BYTES) this.session.tls.pause();
+    else if (this.session.tls.isPaused()) this.session.tls.resume();
+  }
+
+  #finishHolders(): void {
+    if (this.#ending === undefined) return;
+    const { clean, error } = this.#ending;
+    for (const holder of [...this.#holders]) {
+      if (this.reading.isDrained(holder)) holder.finish(error, clean);
+    }
+  }
+
+  #checkOver(): void {
+    const nothingLeft =
+      this.reading.heldBytes === 0 && this.#ending?.error === undefined && this.#parking === undefined;
+    if (this.session.tls.destroyed && this.#holders.size === 0 && nothingLeft) this.#finishForGood();
+  }
+
+  #finishForGood(): void {
+    if (this.#over) return;
+    this.#over = true;
+    this.#parking?.cancel();
+    this.#parking = undefined;
+    for (const enter of [...this.#waiting]) enter();
+    this.#owner.namedOnOver(this);
+  }
+}
+
+function halfWrite(): TlshubError {
+  return new TlshubError(
+    'ERR_TLSHUB_CLOSED',
+    'a process died within a write that was half sent; the session cannot go on',
+  );
+}

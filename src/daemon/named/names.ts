@@ -1,0 +1,161 @@
+// The named sessions of the daemon: joins a name or opens it, so that two processes that ask at the same moment cause
+// one handshake; sweeps those that nobody holds. A name belongs to one uid and means one session key.
+import { TlshubError } from '../../errors.ts';
+import type { SessionKey } from '../../protocol/session-key.ts';
+import { flawOfName } from '../../protocol/session-name.ts';
+import type { Handles } from '../handles.ts';
+import type { LeaseRequest, Pool } from '../pool.ts';
+import type { Session } from '../session.ts';
+import type { SessionTable } from '../session-table.ts';
+import { type NamedOptions, NamedSession, type NamedSessionOwner } from './named-session.ts';
+
+/** A request for a name. */
+export interface NameRequest extends NamedOptions, LeaseRequest {
+  name: string;
+}
+
+/** A named session that a requester was admitted to. */
+export interface Joined {
+  named: NamedSession;
+  /** False when it was opened for this request. */
+  reused: boolean;
+}
+
+/** All named sessions. */
+export class Names implements NamedSessionOwner {
+  readonly #pool: Pool;
+  readonly #table: SessionTable;
+  readonly #handles: Handles;
+  readonly #byName = new Map<string, NamedSession>();
+  readonly #opening = new Map<string, Promise<NamedSession>>();
+  readonly #all = new Set<NamedSession>();
+
+  constructor(options: { pool: Pool; table: SessionTable; handles: Handles }) {
+    this.#pool = options.pool;
+    this.#table = options.table;
+    this.#handles = options.handles;
+  }
+
+  /** Every named session. */
+  all(): ReadonlySet<NamedSession> {
+    return this.#all;
+  }
+
+  /** Sessions that wait for their command. */
+  get parkedCount(): number {
+    let count = 0;
+    for (const { parking } of this.#all) if (parking !== undefined) count += 1;
+    return count;
+  }
+
+  /** The session of a name. Throws ERR_TLSHUB_NAME_UNKNOWN. */
+  get(uid: number, name: string): NamedSession {
+    const named = this.#byName.get(keyOf(uid, name));
+    if (named === undefined)
+      throw new TlshubError('ERR_TLSHUB_NAME_UNKNOWN', `there is no session named "${name}"`);
+    return named;
+  }
+
+  /**
+   * Joins the session of a name, or opens it. Rejects with OpenFailure, ERR_TLSHUB_NAME_INVALID, ERR_TLSHUB_NAME_IN_USE
+   * (another session key or mode), ERR_TLSHUB_SESSION_BUSY, and what a lease rejects with.
+   */
+  async join(request: NameRequest): Promise<Joined> {
+    const flaw = flawOfName(request.name);
+    if (flaw !== undefined) throw new TlshubError('ERR_TLSHUB_NAME_INVALID', flaw);
+    const key = keyOf(request.uid, request.name);
+    const existing = this.#byName.get(key) ?? (await this.#opening.get(key));
+    if (existing === undefined || this.#isSpent(existing)) {
+      const named = await this.#open(key, request);
+      await named.admit(request.waitMs, request.abandoned);
+      return { named, reused: false };
+    }
+    refuseDifference(existing, request);
+    await existing.admit(request.waitMs, request.abandoned);
+    return { named: existing, reused: true };
+  }
+
+  /** Gives a session that has no other occupant a life of its own, with or without a name. */
+  adopt(session: Session, name: string | null, options: NamedOptions): NamedSession {
+    if (name !== null) this.refuseTaken(session.uid, name);
+    const named = new NamedSession(session, name, options, this);
+    this.#all.add(named);
+    if (name !== null) this.#byName.set(keyOf(session.uid, name), named);
+    this.#table.move(session, 'lingering');
+    return named;
+  }
+
+  /** Names a session that has none, or renames it. Throws ERR_TLSHUB_NAME_INVALID or ERR_TLSHUB_NAME_IN_USE. */
+  rename(named: NamedSession, name: string): void {
+    if (named.name === name) return;
+    this.refuseTaken(named.session.uid, name);
+    if (named.name !== null) this.#byName.delete(keyOf(named.session.uid, named.name));
+    named.name = name;
+    this.#byName.set(keyOf(named.session.uid, name), named);
+  }
+
+  /** Closes what nobody has held for its linger. */
+  sweep(nowMs: number): void {
+    for (const named of this.#all) {
+      if (named.unheldSinceMs === undefined || named.parking !== undefined || named.waiting > 0) continue;
+      if (nowMs - named.unheldSinceMs >= named.options.lingerMs) named.close('nobody held it for its linger');
+    }
+  }
+
+  namedOnHeld(named: NamedSession, held: boolean): void {
+    if (named.session.state !== 'closed') this.#table.move(named.session, held ? 'leased' : 'lingering');
+  }
+
+  namedOnOver(named: NamedSession): void {
+    this.#all.delete(named);
+    if (named.name !== null && this.#byName.get(keyOf(named.session.uid, named.name)) === named) {
+      this.#byName.delete(keyOf(named.session.uid, named.name));
+    }
+    this.#handles.revoke(named.session);
+  }
+
+  /** A session whose connection is gone and that nobody can read from makes room for a new one of its name. */
+  #isSpent(named: NamedSession): boolean {
+    return named.session.tls.destroyed && named.reading.heldBytes === 0 && named.holders.size === 0;
+  }
+
+  #open(key: string, request: NameRequest): Promise<NamedSession> {
+    const opening = this.#pool
+      .openAlone(request)
+      .then((session) => {
+        this.#byName.delete(key);
+        return this.adopt(session, request.name, request);
+      })
+      .finally(() => this.#opening.delete(key));
+    this.#opening.set(key, opening);
+    return opening;
+  }
+
+  /** Throws ERR_TLSHUB_NAME_INVALID or ERR_TLSHUB_NAME_IN_USE when a name cannot be given to a session. */
+  refuseTaken(uid: number, name: string): void {
+    const flaw = flawOfName(name);
+    if (flaw !== undefined) throw new TlshubError('ERR_TLSHUB_NAME_INVALID', flaw);
+    if (!this.#byName.has(keyOf(uid, name))) return;
+    throw new TlshubError('ERR_TLSHUB_NAME_IN_USE', `another session is named "${name}"`);
+  }
+}
+
+function refuseDifference({ session, options }: NamedSession, request: NameRequest): void {
+  const fields = Object.keys(request.key) as (keyof SessionKey)[];
+  const differing: string[] = fields.filter((field) => !isEqual(session.key[field], request.key[field]));
+  if (options.mode !== request.mode) differing.push('mode');
+  if (!isEqual(options.messages, request.messages)) differing.push('messages');
+  if (differing.length === 0) return;
+  throw new TlshubError(
+    'ERR_TLSHUB_NAME_IN_USE',
+    `the session named "${request.name}" was opened with another ${differing.map((name) => `"${name}"`).join(', ')}`,
+  );
+}
+
+function isEqual(left: unknown, right: unknown): boolean {
+  return JSON.stringify(left) === JSON.stringify(right);
+}
+
+function keyOf(uid: number, name: string): string {
+  return `${uid} ${name}`;
+}

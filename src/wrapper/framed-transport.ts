@@ -1,0 +1,267 @@
+// The wrapper's end of a framed lane: turns frames into stream bytes and writes into frames, keeps both windows, and
+// tells the daemon what the application has consumed, so that a crash of this process loses and doubles nothing.
+import { Socket, type SocketConstructorOpts } from 'node:net';
+import {
+  encodeFrame,
+  encodeFrameHeader,
+  FRAME_FLAGS,
+  FRAME_TYPES,
+  type Frame,
+  FrameDecoder,
+} from '../protocol/frame-codec.ts';
+import { FRAME_WINDOW_BYTES, MAX_FRAME_PAYLOAD_BYTES } from '../protocol/limits.ts';
+import type { CommitKind, SessionMode } from '../protocol/session-name.ts';
+import type { StreamHandle } from './lane-handle.ts';
+import type { SharedSocket } from './shared-socket.ts';
+import type { Transport, TransportCallback } from './transport.ts';
+
+/** What the open reply says of a framed lane. */
+export interface FramedSession {
+  name: string | null;
+  mode: SessionMode;
+  commit: CommitKind;
+  /** Offset in the session of the first byte that this holder gets. */
+  resumedAt: number;
+  state: string | null;
+}
+
+interface PendingWrite {
+  endOffset: number;
+  callback: TransportCallback;
+}
+
+/** One framed lane. */
+export class FramedTransport implements Transport {
+  readonly #outer: SharedSocket;
+  readonly #carrier: Socket;
+  readonly #session: FramedSession;
+  readonly #decoder = new FrameDecoder();
+  /** Offset behind the last byte that was pushed to the stream. */
+  #pushedOffset: number;
+  #acknowledgedOffset: number;
+  #creditedOffset: number;
+  #bytesRead = 0;
+  /** Parts of a message that is not whole yet (turn). */
+  #message: Buffer[] = [];
+  #wants = false;
+  #wantSent = false;
+  /** Own stream: framed so far, and taken by the daemon. */
+  #writtenOffset = 0;
+  #takenOffset = 0;
+  readonly #unsent: { bytes: Buffer; last: boolean }[] = [];
+  readonly #pendingWrites: PendingWrite[] = [];
+
+  /**
+   * @param outer the application's socket
+   * @param handle of the lane, its reply line read
+   */
+  constructor(outer: SharedSocket, handle: StreamHandle, session: FramedSession) {
+    this.#outer = outer;
+    this.#carrier = new Socket({ handle, allowHalfOpen: true } as unknown as SocketConstructorOpts);
+    this.#session = session;
+    this.#pushedOffset = session.resumedAt;
+    this.#acknowledgedOffset = session.resumedAt;
+    this.#creditedOffset = session.resumedAt;
+  }
+
+  get bytesRead(): number {
+    return this.#bytesRead;
+  }
+
+  get bytesWritten(): number {
+    return this.#writtenOffset;
+  }
+
+  /** Every byte before this offset the application has taken from the stream. */
+  get consumedOffset(): number {
+    return this.#pushedOffset - this.#outer.unreadBytes;
+  }
+
+  /** Every byte before this offset counts as consumed. */
+  get committedOffset(): number {
+    return this.#session.commit === 'auto' ? this.consumedOffset : this.#acknowledgedOffset;
+  }
+
+  /** Begins to read frames. */
+  start(head: Buffer): void {
+    const carrier = this.#carrier;
+    let ended = false;
+    const carrierOnEnd = () => {
+      if (!ended) this.#outer.push(null);
+      ended = true;
+    };
+    carrier.on('data', (chunk: Buffer) => this.#receive(chunk));
+    carrier.on('end', carrierOnEnd);
+    carrier.on('close', carrierOnEnd);
+    // `close` follows, and the link says what it means.
+    carrier.on('error', () => {});
+    if (head.length > 0) this.#receive(head);
+    carrier.resume();
+  }
+
+  /** True when the application gets nothing that it does not ask for. */
+  get readsOnDemand(): boolean {
+    return this.#session.mode === 'turn';
+  }
+
+  /** Everything read so far is committed: the daemon need not keep it (manual commit). */
+  noteCommitted(offset: number): void {
+    this.#acknowledgedOffset = Math.max(this.#acknowledgedOffset, offset);
+    this.#sendWant();
+  }
+
+  noteConsumed(): void {
+    const consumed = this.consumedOffset;
+    if (this.#session.commit === 'auto') {
+      if (consumed <= this.#acknowledgedOffset) return;
+      this.#acknowledgedOffset = consumed;
+      this.#carrier.write(encodeFrame({ type: FRAME_TYPES.ACK, offset: consumed }));
+      this.#sendWant();
+    } else {
+      this.#credit(consumed);
+    }
+  }
+
+  resume(): void {
+    this.#wants = true;
+    this.#sendWant();
+  }
+
+  write(chunk: Buffer | string, encoding: BufferEncoding, callback: TransportCallback): void {
+    this.#queue(bytesOf(chunk, encoding));
+    this.#awaitTaken(callback);
+  }
+
+  writev(
+    chunks: readonly { chunk: Buffer | string; encoding: BufferEncoding }[],
+    callback: TransportCallback,
+  ): void {
+    this.#carrier.cork();
+    for (const { chunk, encoding } of chunks) this.#queue(bytesOf(chunk, encoding));
+    this.#carrier.uncork();
+    this.#awaitTaken(callback);
+  }
+
+  end(callback: TransportCallback): void {
+    // Stream ends only when every write was called back, so all is taken.
+    this.#carrier.end();
+    callback();
+  }
+
+  destroy(error: Error | null): void {
+    for (const { callback } of this.#pendingWrites.splice(0))
+      callback(error ?? new Error('the socket was closed'));
+    this.#carrier.destroy();
+  }
+
+  ref(): void {
+    this.#carrier.ref();
+  }
+
+  unref(): void {
+    this.#carrier.unref();
+  }
+
+  #receive(chunk: Buffer): void {
+    try {
+      this.#decoder.push(chunk);
+      for (let frame = this.#decoder.next(); frame !== undefined; frame = this.#decoder.next())
+        this.#handle(frame);
+    } catch (error) {
+      this.#outer.destroy(error as Error);
+    }
+  }
+
+  #handle(frame: Frame): void {
+    if (frame.type === FRAME_TYPES.DATA) {
+      if (this.#session.mode === 'turn') this.#takeMessagePart(frame);
+      else this.#push(frame.payload, frame.offset + frame.payload.length);
+    } else if (frame.type === FRAME_TYPES.ACK) {
+      this.#takenOffset = frame.offset;
+      while ((this.#pendingWrites[0]?.endOffset ?? Number.POSITIVE_INFINITY) <= frame.offset) {
+        this.#pendingWrites.shift()?.callback();
+      }
+      this.#send();
+    }
+  }
+
+  /** A message reaches the application whole, in one chunk. */
+  #takeMessagePart({ payload, offset, flags }: Frame): void {
+    this.#wantSent = false;
+    if (this.#message.length === 0) {
+      this.#acknowledgedOffset = offset;
+      this.#creditedOffset = offset;
+    }
+    this.#message.push(payload);
+    const endOffset = offset + payload.length;
+    if ((flags & FRAME_FLAGS.END_OF_UNIT) === 0) {
+      this.#credit(endOffset);
+      return;
+    }
+    this.#wants = false;
+    this.#push(Buffer.concat(this.#message.splice(0)), endOffset);
+  }
+
+  #push(bytes: Buffer, endOffset: number): void {
+    this.#pushedOffset = endOffset;
+    this.#bytesRead += bytes.length;
+    this.#outer.push(bytes);
+    this.noteConsumed();
+  }
+
+  #credit(offset: number): void {
+    if (offset <= this.#creditedOffset) return;
+    this.#creditedOffset = offset;
+    this.#carrier.write(encodeFrame({ type: FRAME_TYPES.CREDIT, offset }));
+  }
+
+  /** Asks for the next message when the application reads and the one before is done with. */
+  #sendWant(): void {
+    if (this.#session.mode !== 'turn' || !this.#wants || this.#wantSent) return;
+    if (this.#message.length > 0 || this.#acknowledgedOffset < this.#pushedOffset) return;
+    this.#wantSent = true;
+    this.#carrier.write(encodeFrame({ type: FRAME_TYPES.WANT, offset: 0 }));
+  }
+
+  #queue(chunk: Buffer): void {
+    for (let start = 0; start < chunk.length; start += MAX_FRAME_PAYLOAD_BYTES) {
+      const bytes = chunk.subarray(start, start + MAX_FRAME_PAYLOAD_BYTES);
+      this.#unsent.push({ bytes, last: start + bytes.length === chunk.length });
+    }
+    this.#send();
+  }
+
+  /** Sends what the window allows; a frame is sent whole or not yet. */
+  #send(): void {
+    for (let next = this.#unsent[0]; next !== undefined; next = this.#unsent[0]) {
+      const { bytes, last } = next;
+      if (this.#writtenOffset + bytes.length - this.#takenOffset > FRAME_WINDOW_BYTES) return;
+      this.#unsent.shift();
+      const flags = last ? FRAME_FLAGS.END_OF_UNIT : 0;
+      this.#carrier.cork();
+      this.#carrier.write(
+        encodeFrameHeader({
+          type: FRAME_TYPES.DATA,
+          flags,
+          offset: this.#writtenOffset,
+          payloadBytes: bytes.length,
+        }),
+      );
+      this.#carrier.write(bytes);
+      this.#carrier.uncork();
+      this.#writtenOffset += bytes.length;
+    }
+  }
+
+  #awaitTaken(callback: TransportCallback): void {
+    let endOffset = this.#writtenOffset;
+    for (const { bytes } of this.#unsent) endOffset += bytes.length;
+    if (endOffset === this.#takenOffset) callback();
+    else this.#pendingWrites.push({ endOffset, callback });
+  }
+}
+
+/** net.Socket hands strings on as they are. */
+function bytesOf(chunk: Buffer | string, encoding: BufferEncoding): Buffer {
+  return typeof chunk === 'string' ? Buffer.from(chunk, encoding) : chunk;
+}
