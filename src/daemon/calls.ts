@@ -1,6 +1,6 @@
 // What the calls of a link do: one handler for each, in one table. A handler answers the fields of its reply, or
 // throws the error that the reply carries. A process reaches its own lanes only; sessions are listed per uid.
-import { TlshubError } from '../errors.ts';
+import { messageOf, TlshubError } from '../errors.ts';
 import type { LinkCallOf, linkCalls } from '../protocol/messages.ts';
 import { looksLikeHandle } from '../protocol/session-name.ts';
 import type { BlobStore } from './blob-store.ts';
@@ -59,6 +59,14 @@ export const CALL_HANDLERS: { readonly [Name in CallName]: Handler<Name> } = {
     const { session } = relay;
     handles.revoke(session);
     if (session.futureName !== undefined) {
+      try {
+        names.refuseTaken(session.uid, session.futureName.name);
+      } catch (error) {
+        // Another session got the name since; nobody could reach this one.
+        const taken = messageOf(error);
+        session.close(taken, 'orderly');
+        return { pooled: false, reason: taken };
+      }
       names.adopt(session, session.futureName.name, plainNamed(session.futureName.lingerMs));
       return { pooled: true };
     }
@@ -71,7 +79,7 @@ export const CALL_HANDLERS: { readonly [Name in CallName]: Handler<Name> } = {
     const lease = leaseOf(link, call.lane);
     if (lease instanceof FramedHolder) {
       const { session } = lease;
-      await lease.release(call.sent, lease.acknowledgedOffset);
+      await lease.release(call.sent, call.received ?? lease.acknowledgedOffset);
       return { delivered: 0, handle: handles.issue(session) };
     }
     return { delivered: await relayOf(link, call.lane).stop(call.sent) };
@@ -85,7 +93,7 @@ export const CALL_HANDLERS: { readonly [Name in CallName]: Handler<Name> } = {
   },
 
   commit(_services, link, call) {
-    framedOf(link, call.lane).acknowledge(call.offset);
+    framedOf(link, call.lane).commit(call.offset);
     return {};
   },
 
@@ -97,31 +105,32 @@ export const CALL_HANDLERS: { readonly [Name in CallName]: Handler<Name> } = {
   setName({ names, config }, link, call) {
     const lease = leaseOf(link, call.lane);
     const lingerMs = call.linger ?? config.lingerMs;
-    if (lease instanceof FramedHolder) names.rename(lease.named, call.name);
-    else {
+    if (lease instanceof FramedHolder) {
+      names.rename(lease.named, call.name);
+      if (call.linger !== undefined) lease.named.options.lingerMs = call.linger;
+    } else {
       names.refuseTaken(link.identity.uid, call.name);
       lease.session.futureName = { name: call.name, lingerMs };
     }
     return {};
   },
 
-  park(services, link, call) {
+  async park(services, link, call) {
     const { names, runner, handles, log, config } = services;
-    const named = unheldSession(services, link, call.handle);
+    const named = await sessionToPark(services, link, call);
+    named.refuseParkWhileBusy();
     if (call.state !== undefined) named.state = Buffer.from(call.state, 'base64');
     const { run, cwd, stdio, timeout: timeoutMs } = call;
-    named.park(
-      new Parking(
-        named,
-        { run, cwd, stdio, timeoutMs },
-        { runner, handles, log, directory: config.directory },
-      ),
-    );
+    const order = { run, cwd, stdio, timeoutMs };
+    named.park(new Parking(named, order, { runner, handles, log, directory: config.directory }));
     return { name: named.name, parked: names.parkedCount };
   },
 
   refuse({ pool }, link, call) {
-    pool.refuse(leaseOf(link, call.lane).session);
+    const lease = leaseOf(link, call.lane);
+    pool.refuse(lease.session);
+    // Who refuses its peer says nothing more.
+    if (lease instanceof FramedHolder) lease.holderOnEnd('abrupt');
     return {};
   },
 
@@ -174,22 +183,21 @@ export const CALL_HANDLERS: { readonly [Name in CallName]: Handler<Name> } = {
     return { material: material.toString('base64') };
   },
 
-  sessions({ table }, link) {
-    const own = [...table.all()].filter((session) => session.uid === link.identity.uid);
+  sessions(services, link) {
+    const own = listedSessions(services).filter((session) => session.uid === link.identity.uid);
     return { sessions: own.map((session) => describeSession(session)) };
   },
 
-  inspect({ table }, link, call) {
-    return { session: describeSession(ownSession(table, link, call.session), 'in full') };
+  inspect(services, link, call) {
+    return { session: describeSession(ownSession(services, link, call.session), 'in full') };
   },
 
-  close({ table }, link, call) {
-    const session = ownSession(table, link, call.session);
-    session.close(
-      'closed by the operator',
-      'abrupt',
-      new TlshubError('ERR_TLSHUB_CLOSED', 'closed by the operator'),
-    );
+  close(services, link, call) {
+    const session = ownSession(services, link, call.session);
+    const error = new TlshubError('ERR_TLSHUB_CLOSED', 'closed by the operator');
+    // What has ended already, and is kept for its unread bytes, is given up.
+    if (session.state === 'closed') session.named?.close('closed by the operator', error);
+    else session.close('closed by the operator', 'abrupt', error);
     return {};
   },
 
@@ -222,7 +230,7 @@ function framedOf(link: LinkPeer, lane: number): FramedHolder {
   return lease;
 }
 
-/** The session that a handle or a name means; one that was handed over raw gets a life of its own. */
+/** The session to park that a handle or a name means; one that was handed over raw gets a life of its own. */
 function unheldSession(
   { handles, names, config }: CallServices,
   link: LinkPeer,
@@ -230,7 +238,10 @@ function unheldSession(
 ): NamedSession {
   const { uid } = link.identity;
   if (!looksLikeHandle(handleOrName)) return names.get(uid, handleOrName);
-  const session = handles.resolve(handleOrName, uid);
+  const known = handles.peek(handleOrName);
+  const session = known?.named?.session.uid === uid ? known : handles.resolve(handleOrName, uid);
+  // A refusal must not cost the handle.
+  session.named?.refuseParkWhileBusy();
   handles.revoke(session);
   return session.named ?? names.adopt(session, null, plainNamed(config.lingerMs));
 }
@@ -240,8 +251,29 @@ function plainNamed(lingerMs: number): NamedOptions {
   return { mode: 'exclusive', messages: 'chunk', lingerMs };
 }
 
-function ownSession(table: SessionTable, link: LinkPeer, id: string): Session {
-  const session = table.get(id);
+/** Where a `park` call takes its session from; a lane ends here when the session can be parked, and only then. */
+async function sessionToPark(
+  services: CallServices,
+  link: LinkPeer,
+  { handle, lane, sent, received }: LinkCallOf<'park'>,
+): Promise<NamedSession> {
+  if (handle !== undefined && lane === undefined) return unheldSession(services, link, handle);
+  if (handle !== undefined || lane === undefined || sent === undefined || received === undefined)
+    throw new TlshubError('ERR_TLSHUB_INVALID_CALL', 'park: a handle, or a lane with its counts');
+  const holder = framedOf(link, lane);
+  holder.named.refuseParkWhileBusy(holder);
+  await holder.release(sent, received);
+  return holder.named;
+}
+
+/** The open sessions, and those that have ended and still hold something for a reader. */
+function listedSessions({ table, names }: CallServices): Session[] {
+  const ended = [...names.all()].map(({ session }) => session).filter(({ state }) => state === 'closed');
+  return [...table.all(), ...ended];
+}
+
+function ownSession(services: CallServices, link: LinkPeer, id: string): Session {
+  const session = services.table.get(id) ?? listedSessions(services).find((listed) => listed.id === id);
   if (session?.uid !== link.identity.uid)
     throw new TlshubError('ERR_TLSHUB_SESSION_UNKNOWN', `no session ${id}`);
   return session;

@@ -19,7 +19,7 @@ import { Pool } from './pool.ts';
 import { receive, turnAway } from './reception.ts';
 import type { Session } from './session.ts';
 import { SessionTable } from './session-table.ts';
-import type { StatusReport } from './status.ts';
+import { addCounters, addTraffic, countNamed, noTraffic, type StatusReport } from './status.ts';
 import { TicketCache } from './ticket-cache.ts';
 import { Upstream } from './upstream.ts';
 
@@ -48,6 +48,8 @@ export class Daemon {
   });
   readonly #lanes: LaneDesk;
   readonly #startedAtMs = Date.now();
+  /** Of sessions that are gone. */
+  readonly #closedTraffic = noTraffic();
   #listener: Listener | undefined;
   #janitor: Janitor | undefined;
   #draining: Promise<void> | undefined;
@@ -136,8 +138,14 @@ export class Daemon {
       draining: this.#draining !== undefined,
       links: this.#links.size,
       lanes: this.#lanes.size,
-      sessions: { ...this.#table.counts(), opening: this.#pool.opening, waiting: this.#pool.waiting },
-      counters: { ...this.#pool.counters },
+      sessions: {
+        ...this.#table.counts(),
+        opening: this.#pool.opening,
+        waiting: this.#pool.waiting,
+        ...countNamed(this.#names.all()),
+      },
+      commands: { running: this.#runner.running, queued: this.#runner.queued },
+      counters: addCounters(this.#pool.counters, this.#closedTraffic, this.#table.all()),
       memory: { rss, heapUsed, external },
     };
   }
@@ -147,6 +155,8 @@ export class Daemon {
     await this.#listener?.close();
     this.#pool.drain();
     for (const link of this.#links.all()) link.send({ event: 'drain', deadline: deadlineMs });
+    // A command that is started now would find nobody to attach to.
+    for (const named of [...this.#names.all()]) if (named.parking !== undefined) named.unpark();
     for (const session of [...this.#table.inState('detached'), ...this.#table.inState('lingering')])
       session.close('the daemon is shutting down', 'orderly');
     await this.#lanesEnd(deadlineMs);
@@ -217,6 +227,7 @@ export class Daemon {
 
   #sessionOnClosed(session: Session): void {
     this.#log.debug({ session: session.id, reason: session.closeReason }, 'session closed');
+    addTraffic(this.#closedTraffic, session);
     // A session with a life of its own may still have something to read; it revokes by itself.
     if (session.named === undefined) this.#handles.revoke(session);
     this.#lanesFinished?.();

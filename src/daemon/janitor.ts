@@ -6,6 +6,7 @@ import type { DaemonConfig } from './config.ts';
 import type { LaneDesk } from './lane-desk.ts';
 import type { Names } from './named/names.ts';
 import type { Pool } from './pool.ts';
+import type { Session } from './session.ts';
 import type { SessionTable } from './session-table.ts';
 
 /** Milliseconds between two sweeps; no limit is enforced more exactly than that. */
@@ -63,30 +64,40 @@ export class Janitor {
 
   /** Streams bound each session; this bounds all of a user's sessions together, the fullest one pays. */
   #sweepBuffers(): void {
+    const { lanes, names, config } = this.#options;
+    const holding: Buffering[] = [...lanes.leases(), ...names.all()];
     const bytesOfUid = new Map<number, number>();
-    for (const relay of this.#options.lanes.leases()) {
-      const { uid } = relay.session;
-      bytesOfUid.set(uid, (bytesOfUid.get(uid) ?? 0) + relay.bufferedBytes);
-    }
+    for (const { session, bufferedBytes } of holding)
+      bytesOfUid.set(session.uid, (bytesOfUid.get(session.uid) ?? 0) + bufferedBytes);
     for (const [uid, bytes] of bytesOfUid) {
-      if (bytes <= this.#options.config.maxBufferedBytes) continue;
-      let fullest: { bufferedBytes: number; session: { close: Closer } } | undefined;
-      for (const relay of this.#options.lanes.leases()) {
-        if (relay.session.uid === uid && relay.bufferedBytes > (fullest?.bufferedBytes ?? 0)) fullest = relay;
+      if (bytes <= config.maxBufferedBytes) continue;
+      let fullest: Buffering | undefined;
+      for (const one of holding) {
+        if (one.session.uid === uid && one.bufferedBytes > (fullest?.bufferedBytes ?? 0)) fullest = one;
       }
       const error = new TlshubError(
         'ERR_TLSHUB_LIMIT',
         'the sessions of this user hold too many bytes unread',
       );
-      fullest?.session.close('the buffers of its user are over the limit', 'abrupt', error);
+      const reason = 'the buffers of its user are over the limit';
+      // A named session would keep what it holds, for a reader.
+      const { session } = fullest ?? {};
+      session?.close(reason, 'abrupt', error);
+      session?.named?.close(reason, error);
     }
   }
 
   #watchIdleness(nowMs: number): void {
-    const { table, pool, config, linkCount, onIdle } = this.#options;
-    if (table.size > 0 || pool.opening > 0 || linkCount() > 0) this.#neededAtMs = nowMs;
+    const { table, names, pool, config, linkCount, onIdle } = this.#options;
+    // A session that has ended may still have something for a reader, or a command to start.
+    const live = table.size + names.all().size;
+    if (live > 0 || pool.opening > 0 || linkCount() > 0) this.#neededAtMs = nowMs;
     else if (config.idleExitMs > 0 && nowMs - this.#neededAtMs >= config.idleExitMs) onIdle();
   }
 }
 
-type Closer = (reason: string, manner: 'abrupt', error: TlshubError) => void;
+/** A lease or a named session. */
+interface Buffering {
+  readonly bufferedBytes: number;
+  readonly session: Session;
+}

@@ -137,7 +137,13 @@ export class LaneDesk {
       : names.get(uid, call.handle);
     if (named !== undefined && named.session.uid === uid) {
       await named.admit(call.wait, abandoned);
-      if (looksLikeHandle(call.handle)) handles.revoke(named.session);
+      if (!looksLikeHandle(call.handle)) return { named, reused: true };
+      // A handle is good once; who waited with the same one came too late.
+      if (handles.peek(call.handle)?.named !== named) {
+        named.dismiss();
+        throw new TlshubError('ERR_TLSHUB_HANDLE_UNKNOWN');
+      }
+      handles.revoke(named.session);
       return { named, reused: true };
     }
     const deadlineMs = performance.now() + call.wait;
@@ -163,7 +169,9 @@ export class LaneDesk {
     return new Promise((resolve) => {
       const waiters = this.#leaseWaiters.get(session) ?? new Set();
       this.#leaseWaiters.set(session, waiters);
+      const sinceMs = performance.now();
       const done = () => {
+        session.countWait(sinceMs);
         clearTimeout(timer);
         abandoned.removeEventListener('abort', done);
         waiters.delete(done);
@@ -193,7 +201,8 @@ export class LaneDesk {
     const commit = (call.call === 'lease' ? call.named?.commit : call.commit) ?? 'auto';
     const state = named.state === null ? null : named.state.toString('base64');
     const framed = { name: named.name, mode: options.mode, commit, resumedAt, state };
-    const events = call.call === 'attach' ? [] : [...session.openEvents];
+    // Who waited for the handshake was told of its events as they came.
+    const events = call.call === 'lease' && reused ? [...session.openEvents] : [];
     const reply: LaneReply = { rc: 1, session: session.id, reused, events, tls: session.info, framed };
     lane.socket.write(encodeLine(reply));
     session.leases += 1;

@@ -176,7 +176,10 @@ export class Pool {
     this.#tickets.drop(owner);
     for (const idle of this.#idle.get(owner) ?? []) idle.close('its peer was refused', 'orderly');
     this.#idle.delete(owner);
-    session.close('its peer was refused by checkServerIdentity', 'abrupt');
+    const reason = 'its peer was refused by checkServerIdentity';
+    // The holder of a pooled session is the one that refused; a named session may have others, who must be told.
+    const error = session.named && new TlshubError('ERR_TLSHUB_CLOSED', `${reason} of another process`);
+    session.close(reason, 'abrupt', error);
   }
 
   /** From now on no lease is given; idle sessions are closed and waiting requests refused. */

@@ -164,7 +164,7 @@ export class Relay implements Lease, Occupant {
       if (this.#givenBackBytes > MAX_UNREAD_BYTES) this.lane.socket.destroy();
     } else {
       this.takenBytes += chunk.length;
-      this.session.bytesToPeer += chunk.length;
+      this.session.countToPeer(chunk.length, true);
       if (!this.session.tls.write(chunk, this.#tlsOnWritten)) this.lane.socket.pause();
     }
     this.#progress?.();
@@ -180,7 +180,7 @@ export class Relay implements Lease, Occupant {
   };
 
   readonly #tlsOnData = (chunk: Buffer) => {
-    this.session.bytesFromPeer += chunk.length;
+    this.session.countFromPeer(chunk.length);
     this.#deliver(chunk);
   };
 

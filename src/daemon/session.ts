@@ -56,6 +56,13 @@ export class Session {
   leases = 0;
   bytesFromPeer = 0;
   bytesToPeer = 0;
+  /** Times that bytes were taken for the peer: write() calls on framed lanes, chunks on raw ones. */
+  writes = 0;
+  /** Requests that had to wait for this very session, and how long together. */
+  waits = 0;
+  waitMs = 0;
+  /** When a byte passed last, either way. */
+  lastByteAtMs = Date.now();
   /** Bytes that a former holder received and gave back unread; they come before anything on the connection. */
   unread: Buffer[] = [];
   /** The secret part of the handle that was issued last and is still good. */
@@ -76,6 +83,8 @@ export class Session {
   closeError: TlshubError | undefined;
   #occupant: Occupant | undefined;
   #error: Error | undefined;
+  /** An orderly close is under way. */
+  #closing = false;
 
   /**
    * @param origin the connection, open and verified, and what it was made for
@@ -114,6 +123,25 @@ export class Session {
     if (occupant === undefined) this.tls.pause();
   }
 
+  /** Counts bytes that came from the peer. */
+  countFromPeer(bytes: number): void {
+    this.bytesFromPeer += bytes;
+    this.lastByteAtMs = Date.now();
+  }
+
+  /** Counts bytes that were taken for the peer; `completes` when they end a write. */
+  countToPeer(bytes: number, completes: boolean): void {
+    this.bytesToPeer += bytes;
+    if (completes) this.writes += 1;
+    this.lastByteAtMs = Date.now();
+  }
+
+  /** Counts a request that waited for this session since `sinceMs` (of `performance.now()`). */
+  countWait(sinceMs: number): void {
+    this.waits += 1;
+    this.waitMs += Math.round(performance.now() - sinceMs);
+  }
+
   /** True when bytes wait on the daemon's side for the next reader. */
   get hasUnread(): boolean {
     return this.unread.length > 0 || this.tls.readableLength > 0;
@@ -140,8 +168,9 @@ export class Session {
       this.tls.destroy();
       return;
     }
-    if (this.tls.writableEnded) return;
-    this.tls.end();
+    if (this.#closing) return;
+    this.#closing = true;
+    if (!this.tls.writableEnded) this.tls.end();
     this.tls.resume();
     const timer = setTimeout(() => this.tls.destroy(), ORDERLY_CLOSE_MS);
     timer.unref();

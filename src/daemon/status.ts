@@ -1,12 +1,30 @@
 // What the daemon tells about itself and its sessions: the shapes behind `tlshub status`, `sessions` and `inspect`
 // and `tls.sessions()`. Nothing secret passes here: no key, passphrase, ticket or handle.
 import { SECRET_KEY_FIELDS } from '../protocol/session-key.ts';
+import type { SessionMode } from '../protocol/session-name.ts';
+import type { NamedSession } from './named/named-session.ts';
+import type { ActivationReason } from './named/parking.ts';
 import type { Session } from './session.ts';
+
+/** The command that a parked session waits for. */
+export interface ParkedReport {
+  /** The program; its arguments, which may hold secrets, are left out. */
+  program: string;
+  /** Why it is started; `null` while nothing has happened. */
+  reason: ActivationReason | null;
+  /** How often it was started without taking the session. */
+  tries: number;
+}
 
 /** One session, as `sessions` lists it. Times are milliseconds. */
 export interface SessionReport {
   id: string;
+  /** Of the connection, or `ended`: it is gone, and the session still holds something for a reader. */
   state: string;
+  /** `null` without one. */
+  name: string | null;
+  /** Of a named session; `null` of one that is pooled or handed over. */
+  mode: SessionMode | null;
   side: 'client';
   /** `host:port` or the path of a Unix socket. */
   peer: string;
@@ -16,15 +34,33 @@ export interface SessionReport {
   cipher: string | null;
   authorized: boolean;
   resumed: boolean;
+  /** Holders so far. */
   leases: number;
+  /** The processes that hold it now. */
   holders: { pid: number | null; uid: number }[];
+  /** Requests that wait until a named session is free. */
+  waiting: number;
+  parked: ParkedReport | null;
   ageMs: number;
   /** Time in the present state. */
   stateMs: number;
+  /** Time since a byte passed last, either way. */
+  idleMs: number;
   bytesFromPeer: number;
   bytesToPeer: number;
+  /** Named sessions: offset behind the last byte that came from the peer, and behind the last that is consumed. */
+  receivedOffset: number | null;
+  committedOffset: number | null;
+  /** Bytes from the peer that the daemon holds for a reader. */
+  unreadBytes: number;
+  /** Bytes that the daemon holds, both directions. */
   bufferedBytes: number;
-  /** Why the session will not be pooled again, if so. */
+  /** write() calls on framed lanes, chunks on raw ones. */
+  writes: number;
+  /** Requests that had to wait for this session, and how long together. */
+  waits: number;
+  waitMs: number;
+  /** Why the session was closed, or will not be pooled again, or what became of its command. */
   reason: string | null;
   /** With `inspect` only: the session key, secrets left out. */
   key?: Record<string, unknown>;
@@ -42,7 +78,11 @@ export interface StatusReport {
   draining: boolean;
   links: number;
   lanes: number;
+  /** Now: sessions by state, being opened, named, parked; requests waiting. */
   sessions: Record<string, number>;
+  /** Commands of parked sessions. */
+  commands: { running: number; queued: number };
+  /** Since the start. */
   counters: Record<string, number>;
   memory: Record<string, number>;
 }
@@ -52,11 +92,13 @@ export interface StatusReport {
  * @param detail `in full` adds the session key without its secrets
  */
 export function describeSession(session: Session, detail?: 'in full'): SessionReport {
-  const { info, key } = session;
+  const { info, key, named } = session;
   const nowMs = Date.now();
   return {
     id: session.id,
-    state: session.state,
+    state: session.state === 'closed' ? 'ended' : session.state,
+    name: named?.name ?? null,
+    mode: named?.options.mode ?? null,
     side: 'client',
     peer: key.path ?? `${key.host}:${key.port}`,
     servername: info.servername === false ? null : info.servername,
@@ -66,15 +108,82 @@ export function describeSession(session: Session, detail?: 'in full'): SessionRe
     authorized: info.authorized,
     resumed: info.resumed,
     leases: session.leases,
-    holders: session.state === 'leased' && session.holder !== undefined ? [session.holder] : [],
+    holders: holdersOf(session),
+    waiting: named?.waiting ?? 0,
+    parked: parkedReport(named),
     ageMs: nowMs - session.createdAtMs,
     stateMs: nowMs - session.stateSinceMs,
+    idleMs: nowMs - session.lastByteAtMs,
     bytesFromPeer: session.bytesFromPeer,
     bytesToPeer: session.bytesToPeer,
-    bufferedBytes: session.bufferedBytes,
-    reason: session.tainted ?? null,
+    receivedOffset: named?.reading.receivedOffset ?? null,
+    committedOffset: named?.reading.committedOffset ?? null,
+    unreadBytes: unreadBytesOf(session),
+    bufferedBytes: session.bufferedBytes + (named?.bufferedBytes ?? 0),
+    writes: session.writes,
+    waits: session.waits,
+    waitMs: session.waitMs,
+    reason: session.closeReason ?? session.tainted ?? named?.parking?.lastFailure ?? null,
     ...(detail && { key: withoutSecrets(key) }),
   };
+}
+
+function holdersOf({ named, state, holder }: Session): SessionReport['holders'] {
+  if (named !== undefined) {
+    return [...named.holders].map(({ lane }) => ({ pid: lane.holder.pid, uid: lane.holder.uid }));
+  }
+  return state === 'leased' && holder !== undefined ? [holder] : [];
+}
+
+function parkedReport(named: NamedSession | undefined): ParkedReport | null {
+  const parking = named?.parking;
+  if (parking === undefined) return null;
+  const { order, reason = null, tries } = parking;
+  return { program: order.run[0] ?? '', reason, tries };
+}
+
+function unreadBytesOf({ tls, unread, named }: Session): number {
+  let bytes = tls.readableLength + (named?.reading.heldBytes ?? 0);
+  for (const part of unread) bytes += part.length;
+  return bytes;
+}
+
+/** What passed through sessions. */
+type Traffic = Pick<Session, 'bytesFromPeer' | 'bytesToPeer' | 'writes' | 'waits' | 'waitMs'>;
+
+/** Nothing yet. */
+export function noTraffic(): Traffic {
+  return { bytesFromPeer: 0, bytesToPeer: 0, writes: 0, waits: 0, waitMs: 0 };
+}
+
+/** Adds what passed through a session. */
+export function addTraffic(sum: Traffic, session: Traffic): void {
+  for (const name of Object.keys(sum) as (keyof Traffic)[]) sum[name] += session[name];
+}
+
+/**
+ * The counters of the daemon: those of the pool, and what passed through its sessions.
+ * @param closed sum of the sessions that are gone
+ */
+export function addCounters(
+  pool: Readonly<Record<string, number>>,
+  closed: Traffic,
+  open: Iterable<Session>,
+): Record<string, number> {
+  const sum = { ...closed };
+  for (const session of open) addTraffic(sum, session);
+  const { waits = 0, waitMs = 0 } = pool;
+  return { ...pool, ...sum, waits: waits + sum.waits, waitMs: waitMs + sum.waitMs };
+}
+
+/** How many named sessions there are, with or without a name, and of what kind. */
+export function countNamed(all: ReadonlySet<NamedSession>): Record<'named' | 'parked' | 'ended', number> {
+  const counts = { named: all.size, parked: 0, ended: 0 };
+  for (const { parking, session } of all) {
+    if (parking !== undefined) counts.parked += 1;
+    if (session.state === 'closed') counts.ended += 1;
+  }
+  return counts;
 }
 
 function withoutSecrets(key: Session['key']): Record<string, unknown> {

@@ -14,6 +14,7 @@ import type { SessionKey } from '../protocol/session-key.ts';
 import { encodeError } from '../protocol/wire-error.ts';
 import type { BlobStore } from './blob-store.ts';
 import { toConnectOptions, toSecureContextOptions } from './connect-options.ts';
+import { clearOpensslErrors } from './openssl-errors.ts';
 import type { SessionOrigin } from './session.ts';
 import { type TicketCache, ticketName } from './ticket-cache.ts';
 import { describeTls, peerChain } from './tls-info.ts';
@@ -78,6 +79,8 @@ export class Upstream {
       tls = connect(this.#connectOptions(key, owner));
     } catch (error) {
       return Promise.reject(new OpenFailure(encodeError(error as Error)));
+    } finally {
+      clearOpensslErrors();
     }
     // From the handshake on the lane is the session's own; a renegotiation may bring an event again.
     let opening = true;

@@ -13,7 +13,10 @@ const waitMs = v.pipe(v.number(), v.integer(), v.minValue(0), v.maxValue(MAX_WAI
 const processId = v.pipe(v.string(), v.regex(/^[0-9a-f]{32}$/, 'is not 128 bits in hexadecimal'));
 /** Names a lane within its process; drawn by the wrapper, never used twice. */
 const laneId = v.pipe(v.number(), v.safeInteger(), v.minValue(1));
-const MAX_STATE_BASE64_LENGTH = Math.ceil(MAX_STATE_BYTES / 3) * 4;
+const stateBytes = v.pipe(
+  base64,
+  v.check((text) => Buffer.byteLength(text, 'base64') <= MAX_STATE_BYTES, 'is too long'),
+);
 const callId = v.pipe(v.number(), v.safeInteger(), v.minValue(1));
 const sessionId = v.pipe(v.string(), v.regex(/^s[1-9][0-9]*$/, 'is not a session id'));
 
@@ -81,7 +84,14 @@ export const linkCalls = {
     sent: count,
     received: count,
   }),
-  detach: v.strictObject({ call: v.literal('detach'), id: callId, lane: laneId, sent: count }),
+  /** `received` on framed lanes only: a raw one gives its unread bytes back (`detached`). */
+  detach: v.strictObject({
+    call: v.literal('detach'),
+    id: callId,
+    lane: laneId,
+    sent: count,
+    received: v.optional(count),
+  }),
   /** Follows `detach`: that many unread bytes come back on the lane, then its end. */
   detached: v.strictObject({ call: v.literal('detached'), id: callId, lane: laneId, unread: count }),
   /** Named sessions: every byte before `offset` is consumed for good. */
@@ -91,7 +101,7 @@ export const linkCalls = {
     call: v.literal('setState'),
     id: callId,
     lane: laneId,
-    state: v.pipe(base64, v.maxLength(MAX_STATE_BASE64_LENGTH)),
+    state: stateBytes,
   }),
   /** Gives the session a name, and with it a life of its own. */
   setName: v.strictObject({
@@ -101,17 +111,24 @@ export const linkCalls = {
     name: sessionNameSchema,
     linger: v.optional(waitMs),
   }),
-  /** Leaves a session without holders to a command that is started when bytes arrive. */
+  /**
+   * Leaves a session to a command that is started when bytes arrive: one that nobody holds (`handle`), or the one of
+   * a framed lane, which ends with it (`lane`, `sent` and `received`, as in `release`).
+   */
   park: v.strictObject({
     call: v.literal('park'),
     id: callId,
     /** A handle, or a name. */
-    handle: v.pipe(v.string(), v.maxLength(256)),
+    handle: v.optional(v.pipe(v.string(), v.maxLength(256))),
+    lane: v.optional(laneId),
+    sent: v.optional(count),
+    received: v.optional(count),
     run: v.pipe(v.array(v.pipe(v.string(), v.maxLength(131_072))), v.minLength(1), v.maxLength(1_024)),
-    cwd: v.string(),
+    /** Absolute. */
+    cwd: v.pipe(v.string(), v.startsWith('/'), v.maxLength(4_096)),
     stdio: v.boolean(),
     timeout: v.nullable(v.pipe(count, v.maxValue(MAX_TIMER_MS))),
-    state: v.optional(v.pipe(base64, v.maxLength(MAX_STATE_BASE64_LENGTH))),
+    state: v.optional(stateBytes),
   }),
   /** The application's own check refused the peer's certificate: the session ends for everyone. */
   refuse: v.strictObject({ call: v.literal('refuse'), id: callId, lane: laneId }),

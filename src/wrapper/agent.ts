@@ -104,7 +104,7 @@ export class Agent extends NodeAgent {
       return false;
     }
     if (!(super.keepSocketAlive(socket) as unknown as boolean)) return false;
-    lease.releaseAfter(settings.releaseAfterMs, () => takeFromFree(this, socket));
+    lease.releaseAfter(settings.releaseAfterMs);
     return true;
   }
 
@@ -185,17 +185,6 @@ function resumeSessions(agent: AgentInternals, socket: TLSSocket, key: string): 
   socket.once('close', (hadError) => {
     if (hadError) agent._evictSession(key);
   });
-}
-
-function takeFromFree(agent: https.Agent, socket: Duplex): void {
-  const lists = agent.freeSockets as Record<string, Duplex[] | undefined>;
-  for (const [name, sockets = []] of Object.entries(lists)) {
-    const index = sockets.indexOf(socket);
-    if (index === -1) continue;
-    sockets.splice(index, 1);
-    if (sockets.length === 0) delete lists[name];
-    return;
-  }
 }
 
 /** The symbols by which Node marks a request that brought its own checkServerIdentity, and the socket made for it. */

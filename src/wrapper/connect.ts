@@ -103,6 +103,9 @@ function inProcess(args: unknown[], reason: string | null): TlshubSocket {
   // An application that asked for nothing gets exactly what node:tls gives.
   if (reason === null) return socket;
   const sharing: SharingInfo = { ...undecided(), reason };
+  const notLeased = async (): Promise<never> => {
+    throw new TlshubError('ERR_TLSHUB_NOT_LEASED', `the session is not shared: ${reason}`);
+  };
   return Object.assign(socket, {
     sharing,
     release: async () => {
@@ -111,5 +114,10 @@ function inProcess(args: unknown[], reason: string | null): TlshubSocket {
     detach: async () => {
       throw new TlshubError('ERR_TLSHUB_NOT_DETACHABLE', `the session is not shared: ${reason}`);
     },
+    commit: notLeased,
+    setState: notLeased,
+    setName: notLeased,
+    park: notLeased,
+    state: null,
   });
 }

@@ -1,6 +1,7 @@
 // The wrapper's end of a framed lane: turns frames into stream bytes and writes into frames, keeps both windows, and
 // tells the daemon what the application has consumed, so that a crash of this process loses and doubles nothing.
 import { Socket, type SocketConstructorOpts } from 'node:net';
+import { TlshubError } from '../errors.ts';
 import {
   encodeFrame,
   encodeFrameHeader,
@@ -11,7 +12,7 @@ import {
 } from '../protocol/frame-codec.ts';
 import { FRAME_WINDOW_BYTES, MAX_FRAME_PAYLOAD_BYTES } from '../protocol/limits.ts';
 import type { CommitKind, SessionMode } from '../protocol/session-name.ts';
-import type { StreamHandle } from './lane-handle.ts';
+import { refreshTimeout, type StreamHandle } from './lane-handle.ts';
 import type { SharedSocket } from './shared-socket.ts';
 import type { Transport, TransportCallback } from './transport.ts';
 
@@ -50,6 +51,9 @@ export class FramedTransport implements Transport {
   #takenOffset = 0;
   readonly #unsent: { bytes: Buffer; last: boolean }[] = [];
   readonly #pendingWrites: PendingWrite[] = [];
+  /** Every byte before this offset is committed, or will be when a call that is under way is answered. */
+  #committingOffset: number;
+  #peerEnded = false;
 
   /**
    * @param outer the application's socket
@@ -62,6 +66,7 @@ export class FramedTransport implements Transport {
     this.#pushedOffset = session.resumedAt;
     this.#acknowledgedOffset = session.resumedAt;
     this.#creditedOffset = session.resumedAt;
+    this.#committingOffset = session.resumedAt;
   }
 
   get bytesRead(): number {
@@ -74,7 +79,7 @@ export class FramedTransport implements Transport {
 
   /** Every byte before this offset the application has taken from the stream. */
   get consumedOffset(): number {
-    return this.#pushedOffset - this.#outer.unreadBytes;
+    return this.#pushedOffset - untakenBytes(this.#outer);
   }
 
   /** Every byte before this offset counts as consumed. */
@@ -85,10 +90,12 @@ export class FramedTransport implements Transport {
   /** Begins to read frames. */
   start(head: Buffer): void {
     const carrier = this.#carrier;
-    let ended = false;
     const carrierOnEnd = () => {
-      if (!ended) this.#outer.push(null);
-      ended = true;
+      if (this.#peerEnded) return;
+      this.#peerEnded = true;
+      this.#outer.push(null);
+      // No acknowledgement comes any more: what is written from now on is taken when the lane has it.
+      this.#send();
     };
     carrier.on('data', (chunk: Buffer) => this.#receive(chunk));
     carrier.on('end', carrierOnEnd);
@@ -99,9 +106,26 @@ export class FramedTransport implements Transport {
     carrier.resume();
   }
 
+  /** Nothing more is delivered or acknowledged while the session is being given up; `false` goes on. */
+  hold(held: boolean): void {
+    if (held) this.#carrier.pause();
+    else this.#carrier.resume();
+  }
+
   /** True when the application gets nothing that it does not ask for. */
   get readsOnDemand(): boolean {
     return this.#session.mode === 'turn';
+  }
+
+  /** True when the daemon needs no word to know that everything before the offset is consumed. */
+  isCommitted(offset: number): boolean {
+    if (this.#session.commit === 'auto') return this.#session.mode === 'turn';
+    return offset <= this.#acknowledgedOffset;
+  }
+
+  /** A commit of everything before the offset is under way. */
+  noteCommitting(offset: number): void {
+    this.#committingOffset = Math.max(this.#committingOffset, offset);
   }
 
   /** Everything read so far is committed: the daemon need not keep it (manual commit). */
@@ -119,6 +143,7 @@ export class FramedTransport implements Transport {
       this.#sendWant();
     } else {
       this.#credit(consumed);
+      this.#boundUncommitted(consumed);
     }
   }
 
@@ -143,15 +168,16 @@ export class FramedTransport implements Transport {
   }
 
   end(callback: TransportCallback): void {
-    // Stream ends only when every write was called back, so all is taken.
-    this.#carrier.end();
+    // Stream ends only when every write was called back, so all is taken; the link has said that it ends. The lane
+    // stays open both ways, for what is still read is to be acknowledged.
     callback();
   }
 
   destroy(error: Error | null): void {
     for (const { callback } of this.#pendingWrites.splice(0))
       callback(error ?? new Error('the socket was closed'));
-    this.#carrier.destroy();
+    // What the application has consumed must be known before the session is another's.
+    this.#carrier.destroySoon();
   }
 
   ref(): void {
@@ -162,7 +188,16 @@ export class FramedTransport implements Transport {
     this.#carrier.unref();
   }
 
+  /** More than the daemon holds could never be given again, and it would wait for a commit before it reads on. */
+  #boundUncommitted(consumed: number): void {
+    if (this.#session.mode === 'turn' || this.#outer.destroyed) return;
+    if (consumed - Math.max(this.#acknowledgedOffset, this.#committingOffset) <= FRAME_WINDOW_BYTES) return;
+    const why = `more than ${FRAME_WINDOW_BYTES} bytes were taken without a commit`;
+    this.#outer.destroy(new TlshubError('ERR_TLSHUB_LIMIT', why));
+  }
+
   #receive(chunk: Buffer): void {
+    refreshTimeout(this.#outer);
     try {
       this.#decoder.push(chunk);
       for (let frame = this.#decoder.next(); frame !== undefined; frame = this.#decoder.next())
@@ -177,10 +212,7 @@ export class FramedTransport implements Transport {
       if (this.#session.mode === 'turn') this.#takeMessagePart(frame);
       else this.#push(frame.payload, frame.offset + frame.payload.length);
     } else if (frame.type === FRAME_TYPES.ACK) {
-      this.#takenOffset = frame.offset;
-      while ((this.#pendingWrites[0]?.endOffset ?? Number.POSITIVE_INFINITY) <= frame.offset) {
-        this.#pendingWrites.shift()?.callback();
-      }
+      this.#noteTaken(frame.offset);
       this.#send();
     }
   }
@@ -189,6 +221,8 @@ export class FramedTransport implements Transport {
   #takeMessagePart({ payload, offset, flags }: Frame): void {
     this.#wantSent = false;
     if (this.#message.length === 0) {
+      // All before is consumed, and this message may lie before it.
+      this.#pushedOffset = offset;
       this.#acknowledgedOffset = offset;
       this.#creditedOffset = offset;
     }
@@ -224,6 +258,7 @@ export class FramedTransport implements Transport {
   }
 
   #queue(chunk: Buffer): void {
+    refreshTimeout(this.#outer);
     for (let start = 0; start < chunk.length; start += MAX_FRAME_PAYLOAD_BYTES) {
       const bytes = chunk.subarray(start, start + MAX_FRAME_PAYLOAD_BYTES);
       this.#unsent.push({ bytes, last: start + bytes.length === chunk.length });
@@ -235,7 +270,8 @@ export class FramedTransport implements Transport {
   #send(): void {
     for (let next = this.#unsent[0]; next !== undefined; next = this.#unsent[0]) {
       const { bytes, last } = next;
-      if (this.#writtenOffset + bytes.length - this.#takenOffset > FRAME_WINDOW_BYTES) return;
+      const fits = this.#writtenOffset + bytes.length - this.#takenOffset <= FRAME_WINDOW_BYTES;
+      if (!fits && !this.#peerEnded) return;
       this.#unsent.shift();
       const flags = last ? FRAME_FLAGS.END_OF_UNIT : 0;
       this.#carrier.cork();
@@ -251,6 +287,14 @@ export class FramedTransport implements Transport {
       this.#carrier.uncork();
       this.#writtenOffset += bytes.length;
     }
+    if (this.#peerEnded) this.#noteTaken(this.#writtenOffset);
+  }
+
+  #noteTaken(offset: number): void {
+    this.#takenOffset = Math.max(this.#takenOffset, offset);
+    while ((this.#pendingWrites[0]?.endOffset ?? Number.POSITIVE_INFINITY) <= this.#takenOffset) {
+      this.#pendingWrites.shift()?.callback();
+    }
   }
 
   #awaitTaken(callback: TransportCallback): void {
@@ -259,6 +303,23 @@ export class FramedTransport implements Transport {
     if (endOffset === this.#takenOffset) callback();
     else this.#pendingWrites.push({ endOffset, callback });
   }
+}
+
+/** What is used of a readable stream's state: with `setEncoding` the stream holds texts, and counts characters. */
+interface ReadableState {
+  buffer: Iterable<Buffer | string | null>;
+  decoder?: { lastNeed?: number; lastTotal?: number } | null;
+}
+
+/** Bytes of the session that are in the socket's stream and that the application has not taken. */
+function untakenBytes(socket: SharedSocket): number {
+  const { readableEncoding: encoding } = socket;
+  if (encoding === null) return socket.readableLength;
+  const { buffer, decoder } = (socket as unknown as { _readableState: ReadableState })._readableState;
+  // The bytes of a character that is not whole yet.
+  let bytes = (decoder?.lastTotal ?? 0) - (decoder?.lastNeed ?? 0);
+  for (const text of buffer) if (text !== null) bytes += Buffer.byteLength(text, encoding);
+  return bytes;
 }
 
 /** net.Socket hands strings on as they are. */

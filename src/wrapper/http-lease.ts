@@ -33,11 +33,10 @@ export class HttpLease {
   #drains = false;
   /** Bytes written to the session by the exchanges that are over. */
   #countedBytes = 0;
-  /** True when all of the present request has left the process. */
-  #requestLeft = true;
+  /** The request that was last sent to its end. */
+  #sentRequest: ClientRequest | undefined;
+  /** Runs while the socket is free and the session may go back. */
   #timer: NodeJS.Timeout | undefined;
-  /** Takes the socket out of the agent's free ones; there while it is one of them and may go back. */
-  #leave: (() => void) | undefined;
 
   /** @param socket made by an agent for its requests, not yet used by one */
   constructor(socket: SharedSocket) {
@@ -71,9 +70,8 @@ export class HttpLease {
 
   /** The socket now belongs to a request; nothing of it is sent yet. */
   begin(request: ClientRequest & { res?: IncomingMessage | null }): void {
-    this.#requestLeft = false;
     request.once('finish', () => {
-      this.#requestLeft = true;
+      this.#sentRequest = request;
       // Nobody knows whether the peer takes the rest of the request for what it is.
       if (request.res) this.#doubt ??= 'a response came before its request was sent';
     });
@@ -90,19 +88,16 @@ export class HttpLease {
   /**
    * The socket is free: the session goes back after a time without a new request.
    * @param afterMs milliseconds
-   * @param leave takes the socket out of the agent's free ones
    */
-  releaseAfter(afterMs: number, leave: () => void): void {
+  releaseAfter(afterMs: number): void {
     this.keep();
-    if (!this.releasable) return;
-    this.#leave = leave;
-    this.#timer = setTimeout(this.#goBack, afterMs).unref();
+    if (this.releasable) this.#timer = setTimeout(this.#goBack, afterMs).unref();
   }
 
   /** The socket is wanted again, or not to be released by time. */
   keep(): void {
     clearTimeout(this.#timer);
-    this.#leave = undefined;
+    this.#timer = undefined;
   }
 
   /** Gives the session back, unless there is a doubt, and closes the socket. */
@@ -116,7 +111,7 @@ export class HttpLease {
   releaseAtExit(): void {
     const request = this.#socket._httpMessage;
     if (request) {
-      if (request.res?.complete !== true || !request.shouldKeepAlive || !this.#requestLeft) return;
+      if (request.res?.complete !== true || !request.shouldKeepAlive || this.#sentRequest !== request) return;
       this.#judge(request);
     }
     if (this.releasable) this.#socket.releaseAtExit();
@@ -134,11 +129,9 @@ export class HttpLease {
     if (request) this.#judge(request);
   };
 
-  /** An agent closes its free sockets when their time is over; that is no doubt about the session. */
+  /** An agent closes its free sockets when their own time is over too; that is no doubt about the session. */
   readonly #goBack = () => {
-    if (this.#leave === undefined) return;
-    this.#leave();
-    this.release();
+    if (this.#timer !== undefined) this.release();
   };
 
   readonly #socketOnDrain = () => {

@@ -70,7 +70,9 @@ const VERBS = {
     }
     const { link, lane } = this.lease;
     await flushed(this);
-    const reply = await link.call('release', { lane, sent: this.sentBytes, received: consumedBytes(this) });
+    const reply = await giveAway(this, (received) =>
+      link.call('release', { lane, sent: this.sentBytes, received }),
+    );
     if (reply.pooled !== true) this.sharing.reason = String(reply.reason);
     this.giveUp();
     this.destroy();
@@ -92,7 +94,10 @@ const VERBS = {
     const handle =
       this.framed === undefined
         ? await detachSocket(this, link, lane)
-        : String((await link.call('detach', { lane, sent: this.sentBytes })).handle);
+        : await giveAway(this, async (received) => {
+            const reply = await link.call('detach', { lane, sent: this.sentBytes, received });
+            return String(reply.handle);
+          });
     this.giveUp();
     this.destroy();
     return handle;
@@ -104,6 +109,8 @@ const VERBS = {
     if (framed === undefined)
       throw new TlshubError('ERR_TLSHUB_UNSUPPORTED', 'only named sessions are committed');
     const offset = framed.consumedOffset;
+    if (framed.isCommitted(offset)) return;
+    framed.noteCommitting(offset);
     await link.call('commit', { lane, offset });
     framed.noteCommitted(offset);
   },
@@ -129,9 +136,18 @@ const VERBS = {
 
   async park(this: SharedSocket, options: ParkOptions): Promise<void> {
     const order = checkPark(options);
-    const { link } = this.lease;
-    const handle = await this.detach();
-    await link.call('park', { handle, ...order });
+    if (this.localTls !== undefined)
+      throw new TlshubError('ERR_TLSHUB_NOT_DETACHABLE', `the session is not shared: ${this.sharing.reason}`);
+    const { link, lane } = this.lease;
+    if (this.framed === undefined) {
+      const handle = await this.detach();
+      await link.call('park', { handle, ...order });
+      return;
+    }
+    await flushed(this);
+    await giveAway(this, (received) => link.call('park', { lane, sent: this.sentBytes, received, ...order }));
+    this.giveUp();
+    this.destroy();
   },
 } as const;
 
@@ -178,6 +194,28 @@ function checkPark({ run, stdio = false, timeout, state, cwd = process.cwd() }: 
 /** What the daemon may count as consumed: on a raw lane bytes, on a framed one the offset in the session. */
 function consumedBytes(socket: SharedSocket): number {
   return socket.framed?.committedOffset ?? socket.receivedBytes - socket.unreadBytes;
+}
+
+/**
+ * Makes the call that gives the session up. What comes on a framed lane meanwhile stays in it: the daemon gives it to
+ * the next holder, so this application must not get it too. A refused call leaves the socket as it was.
+ */
+async function giveAway<Reply>(
+  socket: SharedSocket,
+  call: (received: number) => Promise<Reply>,
+): Promise<Reply> {
+  const { framed } = socket;
+  if (framed === undefined) return call(consumedBytes(socket));
+  const wasFlowing = socket.readableFlowing === true;
+  framed.hold(true);
+  socket.pause();
+  try {
+    return await call(consumedBytes(socket));
+  } catch (error) {
+    framed.hold(false);
+    if (wasFlowing && !socket.destroyed) socket.resume();
+    throw error;
+  }
 }
 
 function flushed(socket: SharedSocket): Promise<void> {

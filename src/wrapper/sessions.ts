@@ -1,12 +1,15 @@
 // tls.sessions: the sessions of this user that the daemon holds.
 import { codeOf } from '../errors.ts';
 import { socketDirectory } from '../link/socket-path.ts';
+import type { SessionMode } from '../protocol/session-name.ts';
 import { DaemonLink } from './daemon-link.ts';
 
 /** One session; PROTOCOL.md (`sessions`) describes each field. */
 export interface SessionInfo {
   id: string;
   state: string;
+  name: string | null;
+  mode: SessionMode | null;
   side: string;
   peer: string;
   servername: string | null;
@@ -17,11 +20,20 @@ export interface SessionInfo {
   resumed: boolean;
   leases: number;
   holders: { pid: number | null; uid: number }[];
+  waiting: number;
+  parked: { program: string; reason: string | null; tries: number } | null;
   ageMs: number;
   stateMs: number;
+  idleMs: number;
   bytesFromPeer: number;
   bytesToPeer: number;
+  receivedOffset: number | null;
+  committedOffset: number | null;
+  unreadBytes: number;
   bufferedBytes: number;
+  writes: number;
+  waits: number;
+  waitMs: number;
   reason: string | null;
 }
 

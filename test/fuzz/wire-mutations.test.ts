@@ -92,7 +92,7 @@ function changeValues([sample, changes]: [object, { at: number; how: string; val
     const [holder, name] = places[at % places.length] ?? [message, 'call'];
     if (how === 'replace') holder[name] = value;
     else if (how === 'drop') delete holder[name];
-    else holder[`${name}${String(value).slice(0, 5)}`] = value;
+    else holder[`${name}${JSON.stringify(value).slice(0, 5)}`] = value;
   }
   return Buffer.from(JSON.stringify(message));
 }

@@ -92,6 +92,9 @@ const STRANGE_VALUES: readonly unknown[] = [
 const FITTING: Readonly<Record<string, readonly string[]>> = {
   socket: ['{}', '[]'],
   args: ['[]', '[1]'],
+  name: ['"0123456789ABCDEF0123456789ABCDEF"', '"a b"'],
+  state: ['"0123456789ABCDEF0123456789ABCDEF"'],
+  timeout: ['null'],
   context: ['null', '"0123456789ABCDEF0123456789ABCDEF"'],
   rc: ['-1'],
   handle: ['"0123456789ABCDEF0123456789ABCDEF"', '"a b"'],
@@ -117,8 +120,11 @@ for (const { kind, samples, table, parse, unknown, invalid, nameField } of KINDS
 
   test(`a ${kind} without one of its fields is refused, unless the field may be left out`, () => {
     const mayBeAbsent: Record<string, string[]> = {
-      lease: ['process', 'lane', 'pid'],
-      attach: ['process', 'lane', 'pid'],
+      lease: ['process', 'lane', 'pid', 'named'],
+      attach: ['process', 'lane', 'pid', 'commit'],
+      detach: ['received'],
+      setName: ['linger'],
+      park: ['handle', 'lane', 'sent', 'received', 'state'],
       set: ['noDelay', 'keepAlive', 'keepAliveInitialDelay', 'maxSendFragment', 'disableRenegotiation'],
       renegotiate: ['rejectUnauthorized', 'requestCert'],
       drain: kind === 'event' ? [] : ['deadline'],

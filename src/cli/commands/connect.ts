@@ -7,13 +7,14 @@ import { codeOf, messageOf } from '../../errors.ts';
 import type { TlshubSocket } from '../../wrapper/connect.ts';
 import { examples } from '../client.ts';
 import { type Address, addressText, parseAddress } from '../connect/address.ts';
+import { addNamedOptions, checkNamedFlags, type NamedFlags, namedOptions } from '../connect/named-flags.ts';
 import { type AtInputEnd, type PumpResult, pump } from '../connect/pump.ts';
 import { addDirectoryOption, directoryOf } from '../daemon-options.ts';
 import { EXIT_CODES, UsageError } from '../exit-codes.ts';
 import { type OutputOptions, printError, printRemark } from '../output.ts';
 import { durationFlag, parseDuration, parsePositiveDuration } from '../units.ts';
 
-interface ConnectFlags extends OutputOptions {
+interface ConnectFlags extends OutputOptions, NamedFlags {
   readonly ca?: string;
   readonly servername?: string;
   readonly cert?: string;
@@ -63,7 +64,7 @@ export function connectCommand(): Command {
     .option('--insecure', "accept any certificate of the peer's")
     .option('--no-share', 'TLS in this process, by node:tls; no daemon takes part')
     .addOption(new Option('--fallback', 'TLS in this process when no daemon can be had (default)'))
-    .addOption(new Option('--no-fallback', 'fail when no daemon can be had (default with --detach)'))
+    .addOption(new Option('--no-fallback', 'fail when no daemon can be had (default with --detach, --name)'))
     .option('--wait <TIME>', 'how long to wait for a session that others hold (default: 30s)', parseDuration)
     .addOption(timeOption('--timeout <TIME>', 'how long opening may take', DEFAULT_TIMEOUT_MS))
     .option(
@@ -74,7 +75,9 @@ export function connectCommand(): Command {
       timeOption('--quiet <TIME>', 'silence of the peer that ends an answer (--release)', DEFAULT_QUIET_MS),
     )
     .option('--detach', 'at the end of input: leave the session, print the handle by which it goes on')
-    .option('--attach <HANDLE>', 'go on with a detached session')
+    .option('--attach <HANDLE>', 'go on with a detached session, or with the session of a name');
+  addNamedOptions(command);
+  command
     .option('-v, --verbose', 'say what was opened and how it ended')
     .option('--json', 'one JSON value on standard error instead of remarks');
   addDirectoryOption(command);
@@ -84,12 +87,16 @@ export function connectCommand(): Command {
 The end of input ends our side of the session and the peer may still answer, as with "openssl s_client" or "nc -N".
 --release is for protocols of requests and answers: an answer counts as complete when the peer has been quiet for --quiet
 after the last byte was sent. A session whose peer sends more after that is closed, never given to another process.
+--name: the session has a life of its own, see docs/named-sessions.md. It is left at once at the end of input: an answer
+that comes later is kept for the next process. With --release the answer is awaited first; --end ends the session for all.
 Exit code: 0 the session ended in order or was given up as asked, 1 it failed, 2 wrong command line, 3 no daemon can be
-had (with --no-fallback, --detach or --attach), 128 + N after signal N.
+had (with --no-fallback, --detach, --name or --attach), 128 + N after signal N.
 ${examples({
   'printf "PING\\r\\n" | tlshub connect redis.example:6380 --release': 'one answer; the session stays warm',
   'tlshub connect --detach mail.example:993 </dev/null': 'open it now, use it later',
   'tlshub connect --attach HANDLE': 'go on with it',
+  'tlshub connect logs.example:6514 --name logs --mode broadcast':
+    'write to a session that others write to too',
 })}`,
   );
   return command.action(connectAction);
@@ -108,9 +115,14 @@ async function connectAction(address: Address | undefined, flags: ConnectFlags):
   try {
     await opened(session, address, flags);
     describeOpening(session, flags);
-    const atInputEnd: AtInputEnd = flags.detach ? 'detach' : flags.release ? 'release' : 'end';
     const { stdin: input, stdout: output } = process;
-    const result = await pump({ socket: session, input, output, atInputEnd, quietMs: flags.quiet });
+    const result = await pump({
+      socket: session,
+      input,
+      output,
+      atInputEnd: endOfInput(flags),
+      quietMs: flags.quiet,
+    });
     describeEnd(session, result, flags);
   } catch (error) {
     if (process.exitCode !== undefined) return;
@@ -123,7 +135,16 @@ async function connectAction(address: Address | undefined, flags: ConnectFlags):
   }
 }
 
+function endOfInput({ detach, release, name, end }: ConnectFlags): AtInputEnd {
+  if (detach) return 'detach';
+  if (release) return 'release';
+  return name === undefined || end ? 'end' : 'leave';
+}
+
 function check(address: Address | undefined, flags: ConnectFlags): void {
+  checkNamedFlags(flags);
+  if (flags.end && (flags.release || flags.detach))
+    throw new UsageError('--end excludes --release and --detach');
   if (flags.attach === undefined && address === undefined) throw new UsageError('HOST:PORT is missing');
   if (flags.release && flags.detach) throw new UsageError('--release and --detach exclude each other');
   if ((flags.cert === undefined) !== (flags.key === undefined))
@@ -156,7 +177,11 @@ async function openSession(address: Address | undefined, flags: ConnectFlags): P
     key: contents('--key', flags.key),
     ALPNProtocols: flags.alpn,
     rejectUnauthorized: flags.insecure !== true,
-    shared: flags.share && { wait: flags.wait, fallback: flags.fallback ?? flags.detach !== true },
+    shared: flags.share && {
+      ...(flags.wait !== undefined && { wait: flags.wait }),
+      fallback: flags.fallback ?? !(flags.detach || flags.name !== undefined),
+      ...namedOptions(flags),
+    },
   });
 }
 

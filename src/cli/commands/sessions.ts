@@ -13,7 +13,8 @@ const COLUMNS: readonly Column[] = [
   ['SNI', ({ servername }) => valueText('', servername)],
   ['ALPN', ({ alpn }) => valueText('', alpn)],
   ['PROTOCOL', ({ protocol }) => valueText('', protocol)],
-  ['LEASES', ({ leases }) => `${leases}`],
+  ['NAME', ({ name }) => name ?? ''],
+  ['MODE', ({ mode }) => mode ?? ''],
   [
     'HOLDER',
     ({ holders }) =>
@@ -22,10 +23,14 @@ const COLUMNS: readonly Column[] = [
         holders.map(({ pid }) => pid ?? '?'),
       ),
   ],
+  ['LEASES', ({ leases }) => `${leases}`],
   ['AGE', ({ ageMs }) => valueText('ageMs', ageMs)],
-  ['IN STATE', ({ stateMs }) => valueText('stateMs', stateMs)],
+  ['IDLE', ({ idleMs }) => valueText('idleMs', idleMs)],
   ['FROM PEER', ({ bytesFromPeer }) => valueText('bytes', bytesFromPeer)],
   ['TO PEER', ({ bytesToPeer }) => valueText('bytes', bytesToPeer)],
+  ['READ TO', ({ committedOffset }) => (committedOffset === null ? '' : `${committedOffset}`)],
+  ['UNREAD', ({ unreadBytes }) => valueText('bytes', unreadBytes)],
+  ['PARKED', ({ parked }) => parked?.program ?? ''],
   ['NOTE', ({ reason }) => reason ?? ''],
 ];
 
@@ -35,7 +40,10 @@ export function sessionsCommand(): Command {
     .addHelpText(
       'after',
       `
-HOLDER is the process that leases the session now; NOTE says why it will not be pooled again.
+HOLDER is the process, or the processes, that hold the session now; IDLE the time since a byte passed either way. Named
+sessions: READ TO is the offset up to which the peer's bytes are consumed, UNREAD what the daemon keeps behind it, PARKED
+the program that is started when bytes arrive. NOTE says why a session ended, or will not be pooled again, or what became
+of its command.
 ${examples({
   'tlshub sessions': 'a table',
   'tlshub sessions --json': 'one JSON array, with more fields',

@@ -4,8 +4,8 @@ import type { Readable, Writable } from 'node:stream';
 import { TlshubError } from '../../errors.ts';
 import type { TlshubSocket } from '../../wrapper/connect.ts';
 
-/** What is done with the session when the input has ended. */
-export type AtInputEnd = 'end' | 'release' | 'detach';
+/** What is done with the session when the input has ended; `leave` is `release` without waiting for an answer. */
+export type AtInputEnd = 'end' | 'release' | 'leave' | 'detach';
 
 /** Between what bytes are moved. */
 export interface PumpOptions {
@@ -48,7 +48,8 @@ export function pump({ socket, input, output, atInputEnd, quietMs }: PumpOptions
         copied.stop();
         return { ended: 'detached', handle: await socket.detach() };
       }
-      await quiet.settled();
+      if (atInputEnd === 'release') await quiet.settled();
+      else copied.stop();
       givingUp = true;
       await socket.release();
       return { ended: 'released' };

@@ -119,7 +119,7 @@ export class CommandRunner {
       this.#secondTimer = undefined;
       this.#startsThisSecond = 0;
       this.#next();
-    }, 1_000).unref();
+    }, 1_000);
   }
 }
 

@@ -32,8 +32,15 @@ export class FramedHolder implements Lease {
   writtenOffset = 0;
   takenOffset = 0;
   #creditOffset = 0;
+  /** The last acknowledgement on the lane; a commit on the link may have overtaken it. */
+  #lastAckOffset = 0;
   #over = false;
   #endSent = false;
+  #laneClosed = false;
+  #endApplied = false;
+  /** Bytes were taken that the holder was not told of: its lane is backed up. */
+  #ackDue = false;
+  #closeTimer: NodeJS.Timeout | undefined;
   readonly #decoder = new FrameDecoder();
   readonly #onOver: (holder: FramedHolder) => void;
   #progress: (() => void) | undefined;
@@ -60,9 +67,19 @@ export class FramedHolder implements Lease {
     return this.lane.socket.writableLength + this.lane.socket.readableLength;
   }
 
+  /** Every byte before this offset the holder's application has taken, for good or not. */
+  get takenFromPeerOffset(): number {
+    return Math.max(this.acknowledgedOffset, this.#creditOffset);
+  }
+
   /** Bytes that may be delivered before the holder acknowledges or credits more. */
   get readRoom(): number {
-    return Math.max(this.acknowledgedOffset, this.#creditOffset) + FRAME_WINDOW_BYTES - this.deliveredOffset;
+    return this.takenFromPeerOffset + FRAME_WINDOW_BYTES - this.deliveredOffset;
+  }
+
+  /** True when the holder was told how the session ended, and lived to hear it. */
+  get knowsEnd(): boolean {
+    return this.#endSent && this.lane.holderEnd !== 'gone';
   }
 
   /** Begins: frames are read, and written from `offset` on. */
@@ -70,12 +87,12 @@ export class FramedHolder implements Lease {
     this.skipTo(offset);
     const { socket } = this.lane;
     socket.on('data', (chunk: Buffer) => this.#receive(chunk));
+    socket.on('drain', () => this.#sendDueAck());
     socket.on('end', () => this.#applyEnd());
-    socket.on('close', () => {
-      this.lane.holderEnd ??= 'gone';
-      this.#leave();
-    });
+    socket.on('close', () => this.#laneOnClose());
     socket.resume();
+    // A client may have ended its side while it waited for the reply.
+    if (socket.readableEnded) this.#applyEnd();
   }
 
   /** The next byte for this holder is the one at `offset` (a turn may go back to a message that was given before). */
@@ -83,6 +100,7 @@ export class FramedHolder implements Lease {
     this.deliveredOffset = offset;
     this.acknowledgedOffset = offset;
     this.#creditOffset = offset;
+    this.#lastAckOffset = offset;
   }
 
   /** Sends bytes that came from the peer; the caller keeps within {@link readRoom}. */
@@ -106,7 +124,10 @@ export class FramedHolder implements Lease {
   /** Bytes of the holder's stream were handed to the connection: its window moves on. */
   takeWritten(bytes: number): void {
     this.takenOffset += bytes;
-    if (!this.#over) this.lane.socket.write(encodeFrame({ type: FRAME_TYPES.ACK, offset: this.takenOffset }));
+    this.#ackDue = true;
+    // A holder that writes and does not read must not fill our memory with acknowledgements.
+    if (!this.lane.socket.writableNeedDrain) this.#sendDueAck();
+    if (this.writtenOffset - this.takenOffset <= FRAME_WINDOW_BYTES && !this.#over) this.lane.socket.resume();
     this.#progress?.();
   }
 
@@ -124,15 +145,17 @@ export class FramedHolder implements Lease {
     this.#endLane(encodeError(error));
   }
 
+  /** The wrapper has said how its side of the lane ends; the end takes effect when its frames have come. */
   holderOnEnd(end: 'clean' | 'abrupt'): void {
     this.lane.holderEnd = end;
-    if (this.lane.socket.readableEnded || end === 'abrupt') this.#applyEnd();
+    if (end === 'abrupt') this.#hasten();
+    this.#applyEnd();
   }
 
   holderOnGone(): void {
     this.lane.holderEnd ??= 'gone';
-    // What the process had sent is read to its end; then the lane closes.
-    if (this.lane.socket.readableEnded) this.#leave();
+    this.#hasten();
+    this.#applyEnd();
   }
 
   /**
@@ -144,15 +167,18 @@ export class FramedHolder implements Lease {
     await this.#until(() => this.takenOffset >= sentOffset);
     if (this.takenOffset !== sentOffset)
       throw new TlshubError('ERR_TLSHUB_PROTOCOL', 'not all that was sent has come');
-    if (consumedOffset > this.acknowledgedOffset) this.acknowledge(consumedOffset);
+    // In turn mode the holder may not know yet that it was given a message that lies before those it consumed.
+    if (consumedOffset <= this.deliveredOffset || this.named.options.mode !== 'turn') this.commit(consumedOffset);
     this.#leave();
-    this.lane.socket.end();
   }
 
-  /** Every byte before the offset is consumed for good. Throws ERR_TLSHUB_PROTOCOL for an impossible offset. */
-  acknowledge(offset: number): void {
-    if (offset < this.acknowledgedOffset) throw protocolError('an acknowledgement goes backwards');
-    if (offset > this.deliveredOffset) throw protocolError('an acknowledgement is beyond what was delivered');
+  /**
+   * Every byte before the offset is consumed for good, says the link; what the lane says may come before or after it.
+   * Throws ERR_TLSHUB_PROTOCOL for an offset beyond what was delivered.
+   */
+  commit(offset: number): void {
+    if (offset > this.deliveredOffset) throw protocolError('a commit is beyond what was delivered');
+    if (offset <= this.acknowledgedOffset) return;
     this.acknowledgedOffset = offset;
     this.named.holderOnAcknowledge(this, offset);
   }
@@ -179,7 +205,7 @@ export class FramedHolder implements Lease {
         this.#takeData(frame);
         break;
       case FRAME_TYPES.ACK:
-        this.acknowledge(frame.offset);
+        this.#takeAcknowledgement(frame.offset);
         break;
       case FRAME_TYPES.CREDIT:
         if (frame.offset < this.#creditOffset || frame.offset > this.deliveredOffset) {
@@ -193,33 +219,83 @@ export class FramedHolder implements Lease {
     }
   }
 
+  #takeAcknowledgement(offset: number): void {
+    if (offset < this.#lastAckOffset) throw protocolError('an acknowledgement goes backwards');
+    if (offset > this.deliveredOffset)
+      throw protocolError('an acknowledgement is beyond what was delivered');
+    this.#lastAckOffset = offset;
+    this.commit(offset);
+  }
+
   #takeData({ offset, flags, payload }: Frame): void {
     if (offset !== this.writtenOffset) throw protocolError('a frame does not continue the stream');
+    if (payload.length === 0) throw protocolError('a frame of data is empty');
     this.writtenOffset += payload.length;
-    if (this.writtenOffset - this.takenOffset > FRAME_WINDOW_BYTES)
-      throw protocolError('the window was ignored');
+    if (this.writtenOffset - this.takenOffset > FRAME_WINDOW_BYTES) {
+      // Once the peer has ended, our side of the lane has too, and can acknowledge nothing.
+      if (!this.#endSent) throw protocolError('the window was ignored');
+      this.lane.socket.pause();
+    }
     this.named.holderOnWrite(this, payload, (flags & FRAME_FLAGS.END_OF_UNIT) !== 0);
   }
 
+  #sendDueAck(): void {
+    if (!this.#ackDue || this.#over || this.#endSent) return;
+    this.#ackDue = false;
+    this.lane.socket.write(encodeFrame({ type: FRAME_TYPES.ACK, offset: this.takenOffset }));
+  }
+
+  #laneOnClose(): void {
+    this.#laneClosed = true;
+    if (this.lane.holder.link === undefined || this.lane.holder.link.closed) this.lane.holderEnd ??= 'gone';
+    // The lane may be faster than the word about its end, which is on its way or never comes.
+    if (this.lane.holderEnd === undefined) this.#hasten();
+    this.#applyEnd();
+  }
+
+  /** Does what the holder's end means, once all of its frames are there. */
   #applyEnd(): void {
-    if (this.#over) return;
-    if (this.lane.holderEnd === 'clean') this.named.holderOnEnd();
-    else if (this.lane.holderEnd !== undefined) this.#leave();
+    const { socket, holder, holderEnd } = this.lane;
+    if (this.#over || holderEnd === undefined) return;
+    const laneEnded = socket.readableEnded || this.#laneClosed;
+    // A linked holder says it on the link, when all that it wrote is taken, and goes on to acknowledge on the lane. A
+    // plain client has nothing but its FIN to say it with.
+    const plain = holder.link === undefined;
+    if (holderEnd === 'clean' && (laneEnded || !plain) && !this.#endApplied) {
+      this.#endApplied = true;
+      this.named.holderOnEnd();
+    }
+    const left = holderEnd === 'clean' && plain ? this.#laneClosed : laneEnded;
+    if (left) this.#leave();
+  }
+
+  /** A lane that does not end, or a word that does not come, must not keep the session from others. */
+  #hasten(): void {
+    this.#closeTimer ??= setTimeout(() => {
+      this.lane.holderEnd ??= 'gone';
+      this.#leave();
+    }, SETTLE_MS);
   }
 
   #endLane(error: WireError): void {
     if (this.#over) return;
     this.lane.sendEnd(-1, this.deliveredOffset, error);
     this.#leave();
-    this.lane.socket.destroySoon();
   }
 
   #leave(): void {
     if (this.#over) return;
     this.#over = true;
+    clearTimeout(this.#closeTimer);
     this.#progress?.();
     this.named.leave(this);
     this.#onOver(this);
+    const { socket } = this.lane;
+    // What it still says is dropped; a holder that does not read to the end is not waited for.
+    socket.resume();
+    socket.destroySoon();
+    const timer = setTimeout(() => socket.destroy(), SETTLE_MS).unref();
+    socket.once('close', () => clearTimeout(timer));
   }
 
   #until(condition: () => boolean): Promise<void> {

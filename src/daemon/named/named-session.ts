@@ -7,7 +7,7 @@ import type { SessionMode } from '../../protocol/session-name.ts';
 import type { Occupant, Session } from '../session.ts';
 import type { FramedHolder } from './framed-holder.ts';
 import type { Parking } from './parking.ts';
-import { MAX_HELD_BYTES, type Reading } from './reading.ts';
+import type { Reading } from './reading.ts';
 import { StreamReading } from './stream-reading.ts';
 import { TurnReading } from './turn-reading.ts';
 import { WriteQueue } from './write-queue.ts';
@@ -49,6 +49,9 @@ export class NamedSession implements Occupant {
   readonly #holders = new Set<FramedHolder>();
   readonly #waiting: (() => void)[] = [];
   #ending: Ending | undefined;
+  /** A holder knows how the session ended. */
+  #endingKnown = false;
+  #endedByHolder = false;
   #parking: Parking | undefined;
   #over = false;
   /** Somebody was admitted and has not joined yet. */
@@ -94,6 +97,16 @@ export class NamedSession implements Occupant {
     return this.#ending !== undefined && this.session.tls.destroyed;
   }
 
+  /**
+   * True when there is nothing in it for a process that wants a live session: a holder has ended it for all, or its peer
+   * has and all is read. A request for its name opens a new one then.
+   */
+  get isSpent(): boolean {
+    if (this.#over || this.#endedByHolder) return true;
+    const gone = this.#ending !== undefined || this.session.tls.destroyed;
+    return gone && this.reading.heldBytes === 0 && this.#holders.size === 0;
+  }
+
   /** True when another process cannot hold it now. */
   get busy(): boolean {
     return this.options.mode === 'exclusive' && (this.#holders.size > 0 || this.#reserved);
@@ -105,13 +118,16 @@ export class NamedSession implements Occupant {
    * @param waitMs 0 fails at once
    */
   async admit(waitMs: number, abandoned: AbortSignal): Promise<void> {
+    if (abandoned.aborted) throw new TlshubError('ERR_TLSHUB_NOT_LEASED', 'the requester went away');
     if (!this.busy && this.#waiting.length === 0) {
       this.#reserved = true;
       return;
     }
     if (waitMs <= 0) throw new TlshubError('ERR_TLSHUB_SESSION_BUSY');
+    const sinceMs = performance.now();
     await new Promise<void>((resolve, reject) => {
       const leave = () => {
+        this.session.countWait(sinceMs);
         clearTimeout(timer);
         abandoned.removeEventListener('abort', giveUp);
         const place = this.#waiting.indexOf(enter);
@@ -142,6 +158,7 @@ export class NamedSession implements Occupant {
   dismiss(): void {
     this.#reserved = false;
     this.#waiting[0]?.();
+    this.#checkOver();
   }
 
   /** Lets a holder in that was admitted; answers the offset of the first byte it gets. */
@@ -169,7 +186,9 @@ export class NamedSession implements Occupant {
     const whole = this.#writes.remove(holder);
     this.reading.leave(holder);
     if (!whole) this.session.close('its holder went away within a write', 'abrupt', halfWrite());
+    if (this.#ending !== undefined && holder.knowsEnd) this.#endingKnown = true;
     this.#flow();
+    this.#finishHolders();
     if (this.#holders.size > 0) return;
     this.unheldSinceMs = Date.now();
     this.#owner.namedOnHeld(this, false);
@@ -182,11 +201,21 @@ export class NamedSession implements Occupant {
     return this.#parking;
   }
 
-  /** Parks the session. Throws ERR_TLSHUB_SESSION_BUSY while somebody holds it or waits for it. */
+  /**
+   * Throws ERR_TLSHUB_SESSION_BUSY when the session cannot be parked: somebody holds it or waits for it.
+   * @param except the holder that wants to park it
+   */
+  refuseParkWhileBusy(except?: FramedHolder): void {
+    const others = this.#holders.size - (except !== undefined && this.#holders.has(except) ? 1 : 0);
+    if (others > 0 || this.#reserved || this.#waiting.length > 0)
+      throw new TlshubError('ERR_TLSHUB_SESSION_BUSY', 'another process holds the session or waits for it');
+    if (this.#parking !== undefined)
+      throw new TlshubError('ERR_TLSHUB_SESSION_BUSY', 'the session is parked already');
+  }
+
+  /** Parks the session. Throws as {@link refuseParkWhileBusy}. */
   park(parking: Parking): void {
-    if (this.#holders.size > 0 || this.#reserved || this.#waiting.length > 0 || this.#parking !== undefined) {
-      throw new TlshubError('ERR_TLSHUB_SESSION_BUSY', 'the session has a reader, or is parked');
-    }
+    this.refuseParkWhileBusy();
     this.#parking = parking;
     this.#activateIfDue();
   }
@@ -208,13 +237,14 @@ export class NamedSession implements Occupant {
 
   /** The application on one holder has ended the session, for all. */
   holderOnEnd(): void {
+    this.#endedByHolder = true;
     this.#writes.whenIdle(() => {
       if (!this.session.tls.writableEnded) this.session.tls.end();
     });
   }
 
   holderOnWrite(holder: FramedHolder, part: Buffer, complete: boolean): void {
-    this.session.bytesToPeer += part.length;
+    this.session.countToPeer(part.length, complete);
     this.#writes.add(holder, part, complete);
   }
 
@@ -244,6 +274,7 @@ export class NamedSession implements Occupant {
   sessionOnClose(error: Error | undefined): void {
     if (error !== undefined || this.#ending === undefined)
       this.#ending = { clean: error === undefined && this.session.peerEnded, error };
+    this.reading.end();
     this.#finishHolders();
     this.#activateIfDue();
     this.#checkOver();
@@ -254,7 +285,7 @@ export class NamedSession implements Occupant {
   }
 
   readonly #tlsOnData = (chunk: Buffer) => {
-    this.session.bytesFromPeer += chunk.length;
+    this.session.countFromPeer(chunk.length);
     try {
       this.reading.receive(chunk);
     } catch (error) {
@@ -275,7 +306,7 @@ export class NamedSession implements Occupant {
   /** Reads the connection only while what is held is within the bound. */
   #flow(): void {
     if (this.session.tls.destroyed) return;
-    if (this.reading.heldBytes > MAX_HELD_BYTES) this.session.tls.pause();
+    if (this.reading.isFull) this.session.tls.pause();
     else if (this.session.tls.isPaused()) this.session.tls.resume();
   }
 
@@ -287,10 +318,12 @@ export class NamedSession implements Occupant {
     }
   }
 
+  /** Over is what nobody can get anything from any more: its end is known, and every byte before it is consumed. */
   #checkOver(): void {
-    const nothingLeft =
-      this.reading.heldBytes === 0 && this.#ending?.error === undefined && this.#parking === undefined;
-    if (this.session.tls.destroyed && this.#holders.size === 0 && nothingLeft) this.#finishForGood();
+    if (this.#ending === undefined || !this.#endingKnown || this.reading.heldBytes > 0) return;
+    if (this.#holders.size > 0 || this.#reserved || this.#parking !== undefined) return;
+    this.session.close('its peer has ended it', 'orderly');
+    this.#finishForGood();
   }
 
   #finishForGood(): void {

@@ -1,12 +1,13 @@
 // The named sessions of the daemon: joins a name or opens it, so that two processes that ask at the same moment cause
 // one handshake; sweeps those that nobody holds. A name belongs to one uid and means one session key.
-import { TlshubError } from '../../errors.ts';
+import { codeOf, TlshubError } from '../../errors.ts';
 import type { SessionKey } from '../../protocol/session-key.ts';
 import { flawOfName } from '../../protocol/session-name.ts';
 import type { Handles } from '../handles.ts';
 import type { LeaseRequest, Pool } from '../pool.ts';
 import type { Session } from '../session.ts';
 import type { SessionTable } from '../session-table.ts';
+import { OpenFailure } from '../upstream.ts';
 import { type NamedOptions, NamedSession, type NamedSessionOwner } from './named-session.ts';
 
 /** A request for a name. */
@@ -27,7 +28,7 @@ export class Names implements NamedSessionOwner {
   readonly #table: SessionTable;
   readonly #handles: Handles;
   readonly #byName = new Map<string, NamedSession>();
-  readonly #opening = new Map<string, Promise<NamedSession>>();
+  readonly #opening = new Map<string, { request: NameRequest; session: Promise<NamedSession> }>();
   readonly #all = new Set<NamedSession>();
 
   constructor(options: { pool: Pool; table: SessionTable; handles: Handles }) {
@@ -48,8 +49,9 @@ export class Names implements NamedSessionOwner {
     return count;
   }
 
-  /** The session of a name. Throws ERR_TLSHUB_NAME_UNKNOWN. */
+  /** The session of a name. Throws ERR_TLSHUB_NAME_INVALID or ERR_TLSHUB_NAME_UNKNOWN. */
   get(uid: number, name: string): NamedSession {
+    refuseFlaw(name);
     const named = this.#byName.get(keyOf(uid, name));
     if (named === undefined)
       throw new TlshubError('ERR_TLSHUB_NAME_UNKNOWN', `there is no session named "${name}"`);
@@ -61,23 +63,45 @@ export class Names implements NamedSessionOwner {
    * (another session key or mode), ERR_TLSHUB_SESSION_BUSY, and what a lease rejects with.
    */
   async join(request: NameRequest): Promise<Joined> {
-    const flaw = flawOfName(request.name);
-    if (flaw !== undefined) throw new TlshubError('ERR_TLSHUB_NAME_INVALID', flaw);
+    refuseFlaw(request.name);
     const key = keyOf(request.uid, request.name);
-    const existing = this.#byName.get(key) ?? (await this.#opening.get(key));
-    if (existing === undefined || this.#isSpent(existing)) {
-      const named = await this.#open(key, request);
-      await named.admit(request.waitMs, request.abandoned);
-      return { named, reused: false };
+    const deadlineMs = performance.now() + request.waitMs;
+    for (;;) {
+      const existing = await this.#existing(key, request);
+      if (existing === undefined) {
+        const named = await this.#open(key, request);
+        await named.admit(request.waitMs, request.abandoned);
+        return { named, reused: false };
+      }
+      refuseDifference(existing, request);
+      try {
+        await existing.admit(Math.max(0, deadlineMs - performance.now()), request.abandoned);
+      } catch (error) {
+        // It ended while we waited for it: the name is free.
+        if (codeOf(error) === 'ERR_TLSHUB_NAME_UNKNOWN') continue;
+        throw error;
+      }
+      if (!existing.isSpent) return { named: existing, reused: true };
+      existing.dismiss();
     }
-    refuseDifference(existing, request);
-    await existing.admit(request.waitMs, request.abandoned);
-    return { named: existing, reused: true };
+  }
+
+  /** The live session of a name, also one that is just being opened; what became of that is the opener's error too. */
+  async #existing(key: string, request: NameRequest): Promise<NamedSession | undefined> {
+    for (let opening = this.#opening.get(key); opening !== undefined; opening = this.#opening.get(key)) {
+      try {
+        await opening.session;
+      } catch (error) {
+        // Only who wants the very same from the same peer has failed with it.
+        if (error instanceof OpenFailure && isEqual(opening.request.key, request.key)) throw error;
+      }
+    }
+    const named = this.#byName.get(key);
+    return named?.isSpent === true ? undefined : named;
   }
 
   /** Gives a session that has no other occupant a life of its own, with or without a name. */
   adopt(session: Session, name: string | null, options: NamedOptions): NamedSession {
-    if (name !== null) this.refuseTaken(session.uid, name);
     const named = new NamedSession(session, name, options, this);
     this.#all.add(named);
     if (name !== null) this.#byName.set(keyOf(session.uid, name), named);
@@ -89,7 +113,7 @@ export class Names implements NamedSessionOwner {
   rename(named: NamedSession, name: string): void {
     if (named.name === name) return;
     this.refuseTaken(named.session.uid, name);
-    if (named.name !== null) this.#byName.delete(keyOf(named.session.uid, named.name));
+    this.#forgetName(named);
     named.name = name;
     this.#byName.set(keyOf(named.session.uid, name), named);
   }
@@ -108,36 +132,38 @@ export class Names implements NamedSessionOwner {
 
   namedOnOver(named: NamedSession): void {
     this.#all.delete(named);
-    if (named.name !== null && this.#byName.get(keyOf(named.session.uid, named.name)) === named) {
-      this.#byName.delete(keyOf(named.session.uid, named.name));
-    }
+    this.#forgetName(named);
     this.#handles.revoke(named.session);
   }
 
-  /** A session whose connection is gone and that nobody can read from makes room for a new one of its name. */
-  #isSpent(named: NamedSession): boolean {
-    return named.session.tls.destroyed && named.reading.heldBytes === 0 && named.holders.size === 0;
+  #forgetName({ name, session }: NamedSession): void {
+    if (name === null || this.#byName.get(keyOf(session.uid, name))?.session !== session) return;
+    this.#byName.delete(keyOf(session.uid, name));
   }
 
   #open(key: string, request: NameRequest): Promise<NamedSession> {
+    const { mode, messages, lingerMs } = request;
     const opening = this.#pool
       .openAlone(request)
-      .then((session) => {
-        this.#byName.delete(key);
-        return this.adopt(session, request.name, request);
-      })
+      .then((session) => this.adopt(session, request.name, { mode, messages, lingerMs }))
       .finally(() => this.#opening.delete(key));
-    this.#opening.set(key, opening);
+    this.#opening.set(key, { request, session: opening });
     return opening;
   }
 
   /** Throws ERR_TLSHUB_NAME_INVALID or ERR_TLSHUB_NAME_IN_USE when a name cannot be given to a session. */
   refuseTaken(uid: number, name: string): void {
-    const flaw = flawOfName(name);
-    if (flaw !== undefined) throw new TlshubError('ERR_TLSHUB_NAME_INVALID', flaw);
-    if (!this.#byName.has(keyOf(uid, name))) return;
+    refuseFlaw(name);
+    const key = keyOf(uid, name);
+    const named = this.#byName.get(key);
+    if (!this.#opening.has(key) && (named === undefined || named.isSpent)) return;
     throw new TlshubError('ERR_TLSHUB_NAME_IN_USE', `another session is named "${name}"`);
   }
+}
+
+function refuseFlaw(name: string): void {
+  const flaw = flawOfName(name);
+  if (flaw !== undefined) throw new TlshubError('ERR_TLSHUB_NAME_INVALID', flaw);
 }
 
 function refuseDifference({ session, options }: NamedSession, request: NameRequest): void {

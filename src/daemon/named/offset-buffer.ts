@@ -1,11 +1,18 @@
 // Bytes of a stream between two absolute offsets: appended at the end, dropped from the front, read from anywhere
-// between. Keeps the chunks as they came; copies nothing.
+// between. Large chunks are kept as they came; small ones are copied together, so that a peer that sends byte by byte
+// costs neither an object for each byte nor a long search.
+
+/** Chunks shorter than this are copied into a block that they share. */
+const SMALL_BYTES = 2 * 1024;
+const BLOCK_BYTES = 8 * 1024;
 
 /** A window of a byte stream. */
 export class OffsetBuffer {
-  #chunks: Buffer[] = [];
+  readonly #chunks: Buffer[] = [];
   #start: number;
   #end: number;
+  /** Room behind the last chunk, in the block that the chunk lies in. */
+  #room: Buffer | undefined;
 
   /** @param start offset of the first byte that will be appended */
   constructor(start = 0) {
@@ -28,11 +35,30 @@ export class OffsetBuffer {
     return this.#end - this.#start;
   }
 
-  /** Appends bytes at the end. */
+  /** Appends bytes at the end; the buffer keeps a chunk of some length itself, which must not be changed. */
   append(chunk: Buffer): void {
     if (chunk.length === 0) return;
-    this.#chunks.push(chunk);
     this.#end += chunk.length;
+    if (chunk.length >= SMALL_BYTES) {
+      this.#chunks.push(chunk);
+      this.#room = undefined;
+      return;
+    }
+    const last = this.#chunks.at(-1);
+    if (last !== undefined && this.#room !== undefined && this.#room.length >= chunk.length) {
+      chunk.copy(this.#room);
+      this.#room = this.#room.subarray(chunk.length);
+      this.#chunks[this.#chunks.length - 1] = Buffer.from(
+        last.buffer,
+        last.byteOffset,
+        last.length + chunk.length,
+      );
+      return;
+    }
+    const block = Buffer.allocUnsafeSlow(BLOCK_BYTES);
+    chunk.copy(block);
+    this.#chunks.push(block.subarray(0, chunk.length));
+    this.#room = block.subarray(chunk.length);
   }
 
   /** Drops every byte before an offset; one outside the window is moved to its edge. */

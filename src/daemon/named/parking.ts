@@ -115,18 +115,19 @@ export class Parking {
   #commandOnEnd({ failure, exitCode, ranMs }: CommandEnd): void {
     // Held, or held and left again: the command has done what it was started for.
     if (!this.#isCurrent()) return;
-    if (failure === undefined && (exitCode === 0 || ranMs >= AT_ONCE_MS)) {
-      // It ended without taking the session: that stays, for its linger, for whoever comes.
-      this.#named.unpark();
-      return;
-    }
     const what =
       failure === undefined
         ? `ended with ${exitCode ?? 'a signal'} after ${Math.round(ranMs)} ms`
         : `could not be started: ${failure.message}`;
-    this.#lastFailure = `its command ${what}`;
     const { id } = this.#named.session;
     const program = this.order.run[0];
+    if (failure === undefined && (exitCode === 0 || ranMs >= AT_ONCE_MS)) {
+      // It ended without taking the session: that stays, for its linger, for whoever comes.
+      if (exitCode !== 0) this.#services.log.warn({ session: id, program }, `the command ${what}`);
+      this.#named.unpark();
+      return;
+    }
+    this.#lastFailure = `its command ${what}`;
     if (this.#tries < MAX_TRIES) {
       this.#services.log.warn({ session: id, program, try: this.#tries }, `the command ${what}`);
       this.#timer = setTimeout(() => this.#start(), FIRST_PAUSE_MS * 2 ** (this.#tries - 1));

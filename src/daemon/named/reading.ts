@@ -13,6 +13,8 @@ export interface Reading {
   readonly committedOffset: number;
   /** Bytes held for holders, now or to come. */
   readonly heldBytes: number;
+  /** True while nothing more should be read from the connection. */
+  readonly isFull: boolean;
   /** A holder has joined; answers the offset of the first byte it will get. */
   join(holder: FramedHolder): number;
   /** A holder has left; what it did not consume is given to another. */

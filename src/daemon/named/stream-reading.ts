@@ -1,11 +1,14 @@
 // Readings of a byte stream: `exclusive` (one holder at a time; a successor goes on where the last acknowledgement
-// stands) and `broadcast` (every holder gets every byte from the moment it joined; one that falls behind the bound is
-// cut off, and never slows the others).
+// stands) and `broadcast` (every holder gets every byte from the moment it joined; the fastest one sets the pace, and
+// one that falls behind it by the bound is cut off).
 import { TlshubError } from '../../errors.ts';
 import { MAX_FRAME_PAYLOAD_BYTES } from '../../protocol/limits.ts';
 import type { FramedHolder } from './framed-holder.ts';
 import { OffsetBuffer } from './offset-buffer.ts';
 import { MAX_HELD_BYTES, type Reading } from './reading.ts';
+
+/** Bytes that even the fastest holder of a broadcast may be behind; less than the bound at which others are cut off. */
+const PACE_BYTES = MAX_HELD_BYTES / 2;
 
 /** Gives the stream to one holder, or to all. */
 export class StreamReading implements Reading {
@@ -27,6 +30,13 @@ export class StreamReading implements Reading {
 
   get heldBytes(): number {
     return this.#buffer.length;
+  }
+
+  get isFull(): boolean {
+    if (this.#kind === 'exclusive' || this.#holders.size === 0) return this.#buffer.length > MAX_HELD_BYTES;
+    let fastest = 0;
+    for (const { takenFromPeerOffset } of this.#holders) fastest = Math.max(fastest, takenFromPeerOffset);
+    return this.#buffer.end - fastest > PACE_BYTES;
   }
 
   join(holder: FramedHolder): number {
@@ -81,11 +91,15 @@ export class StreamReading implements Reading {
 
   #cutOffSlow(): void {
     for (const holder of [...this.#holders]) {
-      if (this.#holders.size === 1 && this.#buffer.length <= MAX_HELD_BYTES) return;
-      if (this.#buffer.end - holder.acknowledgedOffset <= MAX_HELD_BYTES) continue;
-      holder.cutOff(
-        new TlshubError('ERR_TLSHUB_SLOW_READER', `the reader is ${MAX_HELD_BYTES} bytes behind the others`),
-      );
+      // A lone holder is waited for: nobody is slowed by it.
+      if (this.#holders.size === 1) return;
+      if (this.#buffer.end - holder.takenFromPeerOffset > MAX_HELD_BYTES) {
+        const why = `the reader is more than ${MAX_HELD_BYTES} bytes behind the others`;
+        holder.cutOff(new TlshubError('ERR_TLSHUB_SLOW_READER', why));
+      } else if (this.#buffer.end - holder.acknowledgedOffset > 2 * MAX_HELD_BYTES) {
+        const why = `the reader has taken more than ${MAX_HELD_BYTES} bytes without a commit`;
+        holder.cutOff(new TlshubError('ERR_TLSHUB_LIMIT', why));
+      }
     }
   }
 }

@@ -4,7 +4,10 @@ import { TlshubError } from '../../errors.ts';
 import { MAX_FRAME_PAYLOAD_BYTES } from '../../protocol/limits.ts';
 import { type MessageRule, MessageSplitter } from '../../protocol/message-splitter.ts';
 import type { FramedHolder } from './framed-holder.ts';
-import type { Reading } from './reading.ts';
+import { MAX_HELD_BYTES, type Reading } from './reading.ts';
+
+/** Messages that wait for a reader before no more are read: many small ones cost more than their bytes. */
+const MAX_QUEUED_MESSAGES = 4_096;
 
 interface Message {
   offset: number;
@@ -16,6 +19,7 @@ export class TurnReading implements Reading {
   readonly #splitter: MessageSplitter;
   /** Messages that no reader has, in the order of the stream. */
   readonly #queue: Message[] = [];
+  #queuedBytes = 0;
   /** Messages that were given and not yet consumed, one for each reader at most. */
   readonly #given = new Map<FramedHolder, Message>();
   readonly #waiting: FramedHolder[] = [];
@@ -42,6 +46,11 @@ export class TurnReading implements Reading {
     return this.#heldBytes + this.#splitter.pendingBytes;
   }
 
+  /** A message at hand is read to its end, within the splitter's limit; what readers have in hand stops nobody else. */
+  get isFull(): boolean {
+    return this.#queuedBytes > MAX_HELD_BYTES || this.#queue.length > MAX_QUEUED_MESSAGES;
+  }
+
   join(): number {
     return this.committedOffset;
   }
@@ -54,6 +63,7 @@ export class TurnReading implements Reading {
     this.#given.delete(holder);
     const successor = this.#queue.findIndex(({ offset }) => offset > message.offset);
     this.#queue.splice(successor === -1 ? this.#queue.length : successor, 0, message);
+    this.#queuedBytes += message.bytes.length;
     this.#serve();
   }
 
@@ -61,12 +71,14 @@ export class TurnReading implements Reading {
     this.#receivedOffset += chunk.length;
     for (const bytes of this.#splitter.push(chunk)) this.#enqueue(bytes);
     this.#serve();
+    if (this.#splitter.failure !== undefined) throw this.#splitter.failure;
   }
 
   end(): void {
-    // What came after the last boundary is given too: losing it would be worse than a message that is cut short.
+    // What came after the last boundary is given too: losing it would be worse than a message that is cut short. What
+    // is over the limit is no message.
     const rest = this.#splitter.takeRest();
-    if (rest.length > 0) this.#enqueue(rest);
+    if (rest.length > 0 && this.#splitter.failure === undefined) this.#enqueue(rest);
     this.#serve();
   }
 
@@ -97,21 +109,24 @@ export class TurnReading implements Reading {
     }
   }
 
-  isDrained(holder: FramedHolder): boolean {
-    return this.#queue.length === 0 && !this.#given.has(holder);
+  /** Nobody is told the end while a reader may still leave a message to another. */
+  isDrained(): boolean {
+    return this.#queue.length === 0 && this.#given.size === 0;
   }
 
   #enqueue(bytes: Buffer): void {
     this.#queue.push({ offset: this.#cutOffset, bytes });
     this.#cutOffset += bytes.length;
     this.#heldBytes += bytes.length;
+    this.#queuedBytes += bytes.length;
   }
 
   #serve(): void {
-    while (this.#queue.length > 0) {
+    while (this.#queue.length > 0 && this.#waiting.length > 0) {
       const reader = this.#waiting.shift();
-      if (reader === undefined) return;
-      const message = this.#queue.shift() as Message;
+      const message = this.#queue.shift();
+      if (reader === undefined || message === undefined) return;
+      this.#queuedBytes -= message.bytes.length;
       this.#given.set(reader, message);
       reader.skipTo(message.offset);
       this.pump(reader);

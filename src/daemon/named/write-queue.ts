@@ -3,27 +3,39 @@
 // leaves nothing behind; a longer one holds the others off while it streams.
 import type { TLSSocket } from 'node:tls';
 import { FRAME_WINDOW_BYTES } from '../../protocol/limits.ts';
-import type { FramedHolder } from './framed-holder.ts';
 
-interface Pending {
-  parts: Buffer[];
+/** Whose calls they are: a framed holder. */
+export interface Writer {
+  /** That many of its bytes were handed to the connection. */
+  takeWritten(bytes: number): void;
+}
+
+/** One write() call. */
+interface Call {
+  readonly writer: Writer;
+  /** What of it is here and not yet sent. */
+  readonly parts: Buffer[];
   bytes: number;
-  /** The write() call is whole. */
+  /** All of it has come. */
   complete: boolean;
+  /** It has its place in the order of calls. */
+  queued: boolean;
+  /** A part of it is sent. */
+  begun: boolean;
 }
 
 /** Orders the writes; one object per named session. */
 export class WriteQueue {
   readonly #tls: TLSSocket;
-  /** What each holder has sent of the call it is making, and the calls that are whole, in order. */
-  readonly #calls = new Map<FramedHolder, Pending[]>();
-  /** Holders with a call that may be sent, in the order in which it became so. */
-  readonly #ready: FramedHolder[] = [];
-  /** Whose call is being streamed. */
-  #streaming: FramedHolder | undefined;
+  /** The call that each writer is making, where it is not whole. */
+  readonly #unfinished = new Map<Writer, Call>();
+  /** Calls that may be sent, in the order in which they became so; the first one may be under way. */
+  readonly #queue: Call[] = [];
   readonly #idleWaiters: (() => void)[] = [];
   #bytes = 0;
+  #sending = false;
 
+  /** @param tls where the calls go */
   constructor(tls: TLSSocket) {
     this.#tls = tls;
     tls.on('drain', () => this.#send());
@@ -34,84 +46,73 @@ export class WriteQueue {
     return this.#bytes;
   }
 
-  /** Takes a part of a write() call. */
-  add(holder: FramedHolder, part: Buffer, complete: boolean): void {
-    const calls = this.#calls.get(holder) ?? [];
-    this.#calls.set(holder, calls);
-    let call = calls.at(-1);
-    if (call === undefined || call.complete) {
-      call = { parts: [], bytes: 0, complete: false };
-      calls.push(call);
-    }
-    const wasReady = isReady(call);
+  /** Takes a part of a write() call, the last one when `complete` says so. */
+  add(writer: Writer, part: Buffer, complete: boolean): void {
+    const call = this.#unfinished.get(writer) ?? newCall(writer);
     call.parts.push(part);
     call.bytes += part.length;
     call.complete = complete;
     this.#bytes += part.length;
-    if (!wasReady && isReady(call) && this.#streaming !== holder) this.#ready.push(holder);
+    if (complete) this.#unfinished.delete(writer);
+    else this.#unfinished.set(writer, call);
+    if (!call.queued && (complete || call.bytes >= FRAME_WINDOW_BYTES)) {
+      call.queued = true;
+      this.#queue.push(call);
+    }
     this.#send();
   }
 
   /**
-   * A holder has left. Its whole calls are still sent, the one it was within is dropped. Answers false when a part of
+   * A writer has left. Its whole calls are still sent, the one it was within is dropped. Answers false when a part of
    * that one is sent already: the peer has then got half a write.
    */
-  remove(holder: FramedHolder): boolean {
-    const calls = this.#calls.get(holder);
-    const last = calls?.at(-1);
-    const halfSent = this.#streaming === holder && last?.complete !== true;
-    if (last !== undefined && !last.complete) {
-      this.#bytes -= last.bytes;
-      calls?.pop();
-      // Its place in the order of ready calls was the last one of this holder's.
-      if (isReady(last) && !halfSent) this.#ready.splice(this.#ready.lastIndexOf(holder), 1);
-    }
-    if (calls?.length === 0) this.#calls.delete(holder);
-    if (halfSent) this.#streaming = undefined;
-    this.#send();
-    return !halfSent;
+  remove(writer: Writer): boolean {
+    const call = this.#unfinished.get(writer);
+    if (call === undefined) return true;
+    this.#unfinished.delete(writer);
+    this.#bytes -= call.bytes;
+    const place = this.#queue.indexOf(call);
+    if (place !== -1) this.#queue.splice(place, 1);
+    // After half a write nothing that follows would be understood.
+    if (!call.begun) this.#send();
+    return !call.begun;
   }
 
-  /** Runs `then` when everything that may be sent is sent. */
+  /** Runs `then` when everything that may be sent is sent, or the connection is gone. */
   whenIdle(then: () => void): void {
-    if (this.#isIdle()) then();
-    else this.#idleWaiters.push(then);
-  }
-
-  #isIdle(): boolean {
-    return this.#ready.length === 0 && (this.#streaming === undefined || this.#tls.destroyed);
+    this.#idleWaiters.push(then);
+    this.#send();
   }
 
   #send(): void {
-    while (!this.#tls.destroyed && !this.#tls.writableNeedDrain) {
-      this.#streaming ??= this.#ready.shift();
-      if (this.#streaming === undefined || !this.#sendPart(this.#streaming)) break;
+    // A writer that is told of its progress may add the next part.
+    if (this.#sending) return;
+    this.#sending = true;
+    for (let call = this.#queue[0]; call !== undefined && this.#canSend(); call = this.#queue[0]) {
+      const part = call.parts.shift();
+      if (part !== undefined) this.#sendPart(call, part);
+      else if (call.complete) this.#queue.shift();
+      else break;
     }
-    if (!this.#isIdle()) return;
+    this.#sending = false;
+    if (this.#queue.length > 0 && !this.#tls.destroyed) return;
     for (const then of this.#idleWaiters.splice(0)) then();
   }
 
-  /** Sends one part of the call that is streamed; answers false when more has to come first. */
-  #sendPart(holder: FramedHolder): boolean {
-    const calls = this.#calls.get(holder);
-    const call = calls?.[0];
-    const part = call?.parts.shift();
-    if (call !== undefined && part !== undefined) {
-      call.bytes -= part.length;
-      this.#bytes -= part.length;
-      this.#tls.write(part);
-      holder.takeWritten(part.length);
-    }
-    if (call === undefined || call.parts.length > 0) return call !== undefined;
-    if (!call.complete) return false;
-    calls?.shift();
-    if (calls?.length === 0) this.#calls.delete(holder);
-    this.#streaming = undefined;
-    return true;
+  #canSend(): boolean {
+    // After the end, which is for all holders, nothing can be sent; who writes still finds the session ended.
+    return !this.#tls.destroyed && !this.#tls.writableEnded && !this.#tls.writableNeedDrain;
+  }
+
+  #sendPart(call: Call, part: Buffer): void {
+    call.begun = true;
+    call.bytes -= part.length;
+    this.#bytes -= part.length;
+    this.#tls.write(part);
+    call.writer.takeWritten(part.length);
   }
 }
 
-/** A call may be sent when it is whole, or too long to wait for. */
-function isReady(call: Pending): boolean {
-  return call.complete || call.bytes >= FRAME_WINDOW_BYTES;
+function newCall(writer: Writer): Call {
+  return { writer, parts: [], bytes: 0, complete: false, queued: false, begun: false };
 }

@@ -35,12 +35,3 @@ export function classOf(error: Error): SslErrorClass {
     typeof (error as { library?: unknown }).library === 'string';
   return ofTls ? SSL_ERROR.SSL : SSL_ERROR.SYSCALL;
 }
-
-/**
- * An error of OpenSSL's library as Node would show it.
- * @param reason OpenSSL's own text of the reason
- */
-export function sslLibraryError(reason: string): Error {
-  const code = `ERR_SSL_${reason.toUpperCase().replaceAll(' ', '_')}`;
-  return Object.assign(new Error(reason), { library: 'SSL routines', reason, code });
-}

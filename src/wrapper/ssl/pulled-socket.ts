@@ -107,14 +107,8 @@ export class PulledSocket {
       patience,
       () => this.pendingBytes > 0 || this.ended,
       (wake) => {
-        const socketOnReadable = () => {
-          // A stream says that it has ended only to one that reads on.
-          if (this.socket.readableLength === 0) this.socket.read(0);
-          wake();
-        };
-        this.socket.on('readable', socketOnReadable);
-        this.socket.read(0);
-        return () => this.socket.off('readable', socketOnReadable);
+        this.socket.on('readable', wake);
+        return () => this.socket.off('readable', wake);
       },
     );
   }

@@ -1,19 +1,17 @@
 // The verbs of OpenSSL's SSL object as promises, over the sockets of `connect` and `attach`: the same calls and the
 // same return codes whether the session lives in the daemon or in this process. Built on the public sockets alone.
 // docs/ssl.md has the table of verbs; src/ssl.ts exports them.
-import type { X509Certificate } from 'node:crypto';
 import type { ConnectionOptions, TLSSocket } from 'node:tls';
-import { codeOf, TlshubError } from '../../errors.ts';
+import { TlshubError } from '../../errors.ts';
 import { type AttachOptions, attach as attachSocket } from '../attach.ts';
 import { connect as connectSocket, type ShareableConnectionOptions, type TlshubSocket } from '../connect.ts';
 import type { SharedOptions } from '../shared-options.ts';
-import { type SharingInfo, undecided } from '../sharing-info.ts';
-import { type SslErrorClass, sslLibraryError } from './error-class.ts';
+import { SslDescription } from './description.ts';
+import type { SslErrorClass } from './error-class.ts';
+import { busyError, invalidArgument, sslLibraryError, timedOutError, uninitializedError } from './errors.ts';
 import { Outcomes, type ReturnCode, type SslCall } from './outcomes.ts';
 import { Patience, type WaitOptions } from './patience.ts';
 import { PulledSocket } from './pulled-socket.ts';
-import { SessionFacts } from './session-facts.ts';
-import { verifyNumber, X509_V } from './verify-result.ts';
 
 /** Bits that `getShutdown` answers (SSL_get_shutdown(3)). */
 export const SSL_SHUTDOWN = { SENT: 1, RECEIVED: 2 } as const;
@@ -23,9 +21,8 @@ export const SSL_SHUTDOWN = { SENT: 1, RECEIVED: 2 } as const;
  * ERR_TLSHUB_INVALID_OPTION for a wrong argument, with what `tls.connect` throws, and with the reason of an aborted
  * signal. One `read`, `peek` or second `shutdown` at a time; writes keep their order.
  */
-export class Ssl {
+export class Ssl extends SslDescription {
   #pulled: PulledSocket | undefined;
-  #facts: SessionFacts | undefined;
   readonly #outcomes = new Outcomes();
   /** Why this object has no session any more, by its own wish. */
   #left: TlshubError | undefined;
@@ -66,7 +63,8 @@ export class Ssl {
     wait?: WaitOptions,
   ): Promise<ReturnCode> {
     const all = { ...options, allowHalfOpen: true, shared } as ShareableConnectionOptions;
-    if ('onread' in all && all.onread !== undefined) throw invalid('"onread" would take the bytes away');
+    if ('onread' in all && all.onread !== undefined)
+      throw invalidArgument('"onread" would take the bytes away');
     return this.#begin(() => connectSocket(all), { wait });
   }
 
@@ -83,9 +81,9 @@ export class Ssl {
    * has closed meanwhile. Nobody else may read from the socket.
    */
   async accept(socket: TLSSocket): Promise<ReturnCode> {
-    if (typeof socket?.getProtocol !== 'function') throw invalid('accept takes a TLS socket');
+    if (typeof socket?.getProtocol !== 'function') throw invalidArgument('accept takes a TLS socket');
     if (!socket.destroyed && socket.getProtocol() === null) {
-      throw invalid('accept takes a socket whose handshake is done');
+      throw invalidArgument('accept takes a socket whose handshake is done');
     }
     return this.#begin(() => socket as TlshubSocket, { open: true });
   }
@@ -126,17 +124,17 @@ export class Ssl {
     if (this.#refusal('write') === undefined && !(await patience.forSettled(this.#flushed))) {
       return this.#outcomes.want('write', 'write');
     }
-    const refusal = this.#refusal('write');
-    if (refusal !== undefined || this.#pulled === undefined) return this.#fail('write', refusal);
+    const pulled = this.#usable('write');
+    if (pulled instanceof Error) return this.#outcomes.fail('write', pulled);
     if (bytes.length === 0) return this.#outcomes.succeed('write', 0);
-    const flushed = this.#pulled.write(bytes);
+    const flushed = pulled.write(bytes);
     this.#flushed = flushed;
     // It is too late to take the bytes back: an abort only ends the waiting.
     const left = await patience.forSettled(flushed).catch(() => false);
     const error = left ? await flushed : undefined;
     return error === undefined
       ? this.#outcomes.succeed('write', bytes.length)
-      : this.#fail('write', this.#refusal('write') ?? error);
+      : this.#outcomes.fail('write', this.#refusal('write') ?? error);
   }
 
   /**
@@ -146,10 +144,11 @@ export class Ssl {
    */
   async shutdown(wait?: WaitOptions): Promise<ReturnCode> {
     const patience = new Patience(wait);
-    const refusal = this.#refusal('shutdown');
-    if (refusal !== undefined || this.#pulled === undefined) return this.#fail('shutdown', refusal);
-    if (this.#ending === 'sent') return this.#awaitPeersEnd(this.#pulled, patience);
-    return this.#endOurSide(this.#pulled, patience);
+    const pulled = this.#usable('shutdown');
+    if (pulled instanceof Error) return this.#outcomes.fail('shutdown', pulled);
+    return this.#ending === 'sent'
+      ? this.#awaitPeersEnd(pulled, patience)
+      : this.#endOurSide(pulled, patience);
   }
 
   /** SSL_get_shutdown(3): bits of {@link SSL_SHUTDOWN}; RECEIVED when the peer's end has been read. */
@@ -173,50 +172,15 @@ export class Ssl {
     return this.#outcomes.lastError;
   }
 
-  /** SSL_get_peer_certificate(3): `null` when the peer sent none or the handshake is not done. */
-  getPeerCertificate(): X509Certificate | null {
-    return this.#facts?.peerCertificate ?? null;
-  }
-
-  /** SSL_get_cipher(3): OpenSSL's name of the cipher suite, `null` before the handshake is done. */
-  getCipher(): string | null {
-    return this.#facts?.cipher ?? null;
-  }
-
-  /** SSL_get_version(3): as `TLSv1.3`, `null` before the handshake is done. */
-  getVersion(): string | null {
-    return this.#facts?.version ?? null;
-  }
-
-  /** SSL_get0_alpn_selected(3): `null` when none was agreed. */
-  getAlpnSelected(): string | null {
-    return this.#facts?.alpn ?? null;
-  }
-
-  /** SSL_session_reused(3): 1 when the handshake resumed an earlier session, else 0. */
-  sessionReused(): 1 | 0 {
-    return this.#facts?.sessionReused === true ? 1 : 0;
-  }
-
-  /** SSL_get_verify_result(3): OpenSSL's number (see `X509_V`), also after a handshake that failed for it. */
-  getVerifyResult(): number {
-    return this.#facts?.verifyResult ?? verifyNumber(codeOf(this.#pulled?.failure)) ?? X509_V.OK;
-  }
-
-  /** Whether and why the session is shared, as `socket.sharing`. */
-  get sharing(): SharingInfo {
-    return this.#pulled?.socket.sharing ?? undecided();
-  }
-
   /**
    * Gives the session back, warm, for another process. 1 done; 0 when it was ended instead, since there was a doubt
    * about a byte or it is not shared (`sharing.reason`); −1 failed, or a read is waiting. This object is of no use after
    * 1 or 0. Bytes that were only looked at count as unread.
    */
   async release(): Promise<ReturnCode> {
-    const refusal = this.#refusal('leave');
-    if (refusal !== undefined || this.#pulled === undefined) return this.#fail('leave', refusal);
-    const { socket } = this.#pulled;
+    const pulled = this.#usable('leave');
+    if (pulled instanceof Error) return this.#outcomes.fail('leave', pulled);
+    const { socket } = pulled;
     if (this.#ending !== 'no' || !this.sharing.shared) {
       this.#leave('release');
       socket.destroySoon();
@@ -233,10 +197,11 @@ export class Ssl {
    * process; −1 when that cannot be. This object is of no use afterwards.
    */
   async detach(): Promise<string | -1> {
-    const refusal = this.#refusal('leave') ?? this.#detachRefusal();
-    if (refusal !== undefined || this.#pulled === undefined) return this.#fail('leave', refusal);
-    const { socket } = this.#pulled;
-    return this.#giveUp('detach', () => socket.detach());
+    const pulled = this.#usable('leave');
+    if (pulled instanceof Error) return this.#outcomes.fail('leave', pulled);
+    const refusal = this.#detachRefusal();
+    if (refusal !== undefined) return this.#outcomes.fail('leave', refusal);
+    return this.#giveUp('detach', () => pulled.socket.detach());
   }
 
   /** SSL_free(3): drops the session without close_notify, unless it has been ended, given back or left. */
@@ -250,23 +215,21 @@ export class Ssl {
     { open = false, wait }: { open?: boolean; wait?: WaitOptions | undefined },
   ): Promise<ReturnCode> {
     const patience = new Patience(wait);
-    if (this.#pulled !== undefined) throw invalid('this object has had a session; make another');
+    if (this.#pulled !== undefined) throw invalidArgument('this object has had a session; make another');
     const socket = makeSocket();
-    const learnFacts = () => {
-      this.#facts = new SessionFacts(socket);
-    };
-    if (open) learnFacts();
-    else socket.once('secureConnect', learnFacts);
+    this.describe(socket, open);
     this.#pulled = new PulledSocket(socket, open);
     return this.#handshake(patience);
   }
 
   async #handshake(patience: Patience): Promise<ReturnCode> {
     const pulled = this.#pulled;
-    if (pulled === undefined) return this.#fail('handshake');
+    if (pulled === undefined) return this.#outcomes.fail('handshake', uninitializedError());
     if (!(await pulled.untilOpen(patience))) return this.#outcomes.want('handshake', 'read');
     const failure = this.#left ?? pulled.failure;
-    return failure === undefined ? this.#outcomes.succeed('handshake', 1) : this.#fail('handshake', failure);
+    return failure === undefined
+      ? this.#outcomes.succeed('handshake', 1)
+      : this.#outcomes.fail('handshake', failure);
   }
 
   async #pull(
@@ -274,11 +237,14 @@ export class Ssl {
     wait: WaitOptions | undefined,
     get: (pulled: PulledSocket) => Buffer,
   ): Promise<Buffer | 0 | -1> {
-    if (!Number.isInteger(max) || max < 1) throw invalid('the number of bytes must be a whole number from 1');
+    if (!Number.isInteger(max) || max < 1)
+      throw invalidArgument('the number of bytes must be a whole number from 1');
     const patience = new Patience(wait);
     const pulled = this.#pulled;
-    const refusal = this.#left ?? (this.#reading ? busy() : undefined);
-    if (refusal !== undefined || pulled === undefined) return this.#fail('read', refusal);
+    if (pulled === undefined) return this.#outcomes.fail('read', uninitializedError());
+    // A failed session is no reason yet: what came before the failure is read first.
+    const refusal = this.#left ?? (this.#reading ? busyError() : undefined);
+    if (refusal !== undefined) return this.#outcomes.fail('read', refusal);
     if (!(await this.#exclusively(() => pulled.untilReadable(patience)))) {
       return this.#outcomes.want('read', 'read');
     }
@@ -286,33 +252,35 @@ export class Ssl {
       return this.#outcomes.succeed('read', get(pulled));
     }
     const failure = this.#refusal('read');
-    return failure === undefined ? this.#outcomes.zeroReturn('read') : this.#fail('read', failure);
+    return failure === undefined ? this.#outcomes.zeroReturn('read') : this.#outcomes.fail('read', failure);
   }
 
   async #endOurSide(pulled: PulledSocket, patience: Patience): Promise<ReturnCode> {
-    if (!pulled.open) return this.#fail('shutdown', sslLibraryError('shutdown while in init'));
+    if (!pulled.open) return this.#outcomes.fail('shutdown', sslLibraryError('shutdown while in init'));
     if (this.#ending === 'no') {
-      this.#facts?.keep();
+      this.keepDescription();
       this.#ending = 'sending';
       pulled.socket.end();
     }
     if (!(await pulled.untilFinished(patience))) return this.#outcomes.want('shutdown', 'write');
     const failure = this.#refusal('shutdown');
-    if (failure !== undefined) return this.#fail('shutdown', failure);
+    if (failure !== undefined) return this.#outcomes.fail('shutdown', failure);
     this.#ending = 'sent';
     return this.#outcomes.succeed('shutdown', pulled.ended ? 1 : 0);
   }
 
   async #awaitPeersEnd(pulled: PulledSocket, patience: Patience): Promise<ReturnCode> {
-    if (this.#reading) return this.#fail('shutdown', busy());
+    if (this.#reading) return this.#outcomes.fail('shutdown', busyError());
     if (!(await this.#exclusively(() => pulled.untilReadable(patience)))) {
       return this.#outcomes.want('shutdown', 'read');
     }
     if (this.#left === undefined && pulled.pendingBytes > 0) {
-      return this.#fail('shutdown', sslLibraryError('application data after close notify'));
+      return this.#outcomes.fail('shutdown', sslLibraryError('application data after close notify'));
     }
     const failure = this.#refusal('shutdown');
-    return failure === undefined ? this.#outcomes.succeed('shutdown', 1) : this.#fail('shutdown', failure);
+    return failure === undefined
+      ? this.#outcomes.succeed('shutdown', 1)
+      : this.#outcomes.fail('shutdown', failure);
   }
 
   async #giveUp<Code extends ReturnCode | string>(
@@ -324,7 +292,7 @@ export class Ssl {
       this.#leave(verb);
       return this.#outcomes.succeed('leave', rc);
     } catch (error) {
-      return this.#fail('leave', error as Error);
+      return this.#outcomes.fail('leave', error as Error);
     }
   }
 
@@ -337,13 +305,18 @@ export class Ssl {
     }
   }
 
+  /** The socket for a call of this kind, or why it cannot be done. */
+  #usable(call: SslCall): PulledSocket | Error {
+    return this.#refusal(call) ?? this.#pulled ?? uninitializedError();
+  }
+
   /** Why a call of this kind cannot be done, now or ever. */
   #refusal(call: SslCall): Error | undefined {
-    if (this.#pulled === undefined) return sslLibraryError('uninitialized');
+    if (this.#pulled === undefined) return uninitializedError();
     const gone = this.#left ?? this.#pulled.failure;
     if (gone !== undefined) return gone;
     if (call === 'write' && this.#ending !== 'no') return sslLibraryError('protocol is shutdown');
-    return call === 'leave' && this.#reading ? busy() : undefined;
+    return call === 'leave' && this.#reading ? busyError() : undefined;
   }
 
   #detachRefusal(): Error | undefined {
@@ -356,18 +329,13 @@ export class Ssl {
   #leave(verb: 'release' | 'detach' | 'free'): void {
     this.#left ??= new TlshubError('ERR_TLSHUB_NOT_LEASED', `the session was given up by ${verb}()`);
   }
-
-  /** Without an error: there has been no SSL_connect(3). */
-  #fail(call: SslCall, error: Error = sslLibraryError('uninitialized')): -1 {
-    return this.#outcomes.fail(call, error);
-  }
 }
 
 async function openOrThrow(open: (ssl: Ssl) => Promise<ReturnCode>): Promise<Ssl> {
   const ssl = new Ssl();
   try {
     if ((await open(ssl)) === 1) return ssl;
-    throw ssl.lastError ?? timedOut();
+    throw ssl.lastError ?? timedOutError();
   } catch (error) {
     ssl.free();
     throw error;
@@ -376,21 +344,6 @@ async function openOrThrow(open: (ssl: Ssl) => Promise<ReturnCode>): Promise<Ssl
 
 function bytesOf(data: string | Uint8Array): Uint8Array {
   if (typeof data === 'string') return Buffer.from(data);
-  if (!(data instanceof Uint8Array)) throw invalid('data must be a string or bytes');
+  if (!(data instanceof Uint8Array)) throw invalidArgument('data must be a string or bytes');
   return data;
-}
-
-function invalid(why: string): TlshubError {
-  return new TlshubError('ERR_TLSHUB_INVALID_OPTION', why);
-}
-
-function busy(): TlshubError {
-  return new TlshubError(
-    'ERR_TLSHUB_SESSION_BUSY',
-    'another call of this object waits for bytes of the session',
-  );
-}
-
-function timedOut(): Error {
-  return Object.assign(new Error('the handshake was not done in time'), { code: 'ETIMEDOUT' });
 }

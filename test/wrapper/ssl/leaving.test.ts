@@ -141,7 +141,7 @@ describe('detach and attach', () => {
       const env = { TLSHUB_DIR: benchDaemon().directory, PORT: String(server.port), CA: pki.ca.cert };
       const first = (await runNodeForJson(
         `
-        import { Ssl } from '#src/ssl.js';
+        import { Ssl } from 'tlshub/ssl';
         const { PORT, CA } = process.env;
         const ssl = await Ssl.connect({ fallback: false }, { host: '127.0.0.1', port: Number(PORT), ca: CA });
         let line = '';
@@ -153,7 +153,7 @@ describe('detach and attach', () => {
       assert.equal(first.line, 'request\n');
       const second = await runNodeForJson(
         `
-        import { Ssl } from '#src/ssl.js';
+        import { Ssl } from 'tlshub/ssl';
         const ssl = await Ssl.attach(process.env.HANDLE);
         const unread = String(await ssl.read(100));
         const written = await ssl.write('the answer');
@@ -181,10 +181,11 @@ describe('detach and attach', () => {
     assert.equal(await ssl.shutdown(), 1);
   });
 
-  test('attach answers -1 for what is no handle', async () => {
+  test('attach answers -1 for a handle of another daemon', async () => {
+    const stale = `tlshub1.${'0'.repeat(16)}.${'0'.repeat(32)}`;
     const ssl = new Ssl();
-    assert.equal(outcome(ssl, await ssl.attach('nonsense')), '-1 SYSCALL ERR_TLSHUB_HANDLE_INVALID');
-    await assert.rejects(Ssl.attach('nonsense'), { code: 'ERR_TLSHUB_HANDLE_INVALID' });
+    assert.equal(outcome(ssl, await ssl.attach(stale)), '-1 SYSCALL ERR_TLSHUB_HANDLE_STALE');
+    await assert.rejects(Ssl.attach(stale), { code: 'ERR_TLSHUB_HANDLE_STALE' });
   });
 });
 
@@ -218,7 +219,7 @@ describe('processes', () => {
     const server = await origin();
     const result = await runNode(
       `
-      import { Ssl } from '#src/ssl.js';
+      import { Ssl } from 'tlshub/ssl';
       const { PORT, CA, SHARED } = process.env;
       const ssl = await Ssl.connect(JSON.parse(SHARED), { host: '127.0.0.1', port: Number(PORT), ca: CA });
       await ssl.write('hello\\n');

@@ -4,6 +4,7 @@ import { describe, test } from 'node:test';
 import { createServer, type TLSSocket, type TlsOptions } from 'node:tls';
 import { listen, unusedPort } from '#helpers/listen.js';
 import { rawOrigin } from '#helpers/raw-origin.js';
+import { waitFor } from '#helpers/wait-for.js';
 import { Ssl, X509_V } from '#src/ssl.js';
 import type { TestPki } from '../../sharing/test-pki.ts';
 import { type Bench, inEveryWay, outcome, readExactly, setUpWays } from './ways.ts';
@@ -172,6 +173,16 @@ describe('a handshake that takes its time', () => {
     await assert.rejects(Ssl.connect(shared, target(server), { wait: 30 }), { code: 'ETIMEDOUT' });
   });
 
+  inEveryWay('a signal that is aborted already opens nothing', async ({ scope, origin, shared, target }) => {
+    const server = await origin();
+    const reason = new Error('enough');
+    const ssl = new Ssl();
+    scope.after(() => ssl.free());
+    await assert.rejects(ssl.connect(shared, target(server), { signal: AbortSignal.abort(reason) }), reason);
+    assert.equal(await ssl.connect(shared, target(server)), 1, 'the object is as before');
+    assert.equal(server.counts.connections, 1);
+  });
+
   inEveryWay('a signal ends the waiting', async ({ scope, shared, target }) => {
     const server = await rawOrigin(scope, { on: 'connect' });
     const reason = new Error('enough');
@@ -235,6 +246,7 @@ describe('accept', () => {
     const far = await Ssl.accept(flowing);
     bench.scope.after(() => far.free());
     await near.write('from now on');
+    await waitFor(() => far.pending() === 11, { what: 'the bytes, before anybody reads' });
     assert.equal(await readExactly(far, 11), 'from now on');
   });
 

@@ -29,6 +29,9 @@ describe('P6: write', () => {
     assert.equal(await readExactly(ssl, 13), 'ok gr\xc3\xbcn \xe2\x82\xac\n');
     assert.equal(await ssl.write(new Uint8Array([0x62, 0x0a])), 2);
     assert.equal(await readExactly(ssl, 5), 'ok b\n');
+    await assert.rejects(ssl.write('never\n', { signal: AbortSignal.abort(new Error('enough')) }), /enough/);
+    assert.equal(await ssl.write('c\n'), 2);
+    assert.equal(await readExactly(ssl, 5), 'ok c\n');
     assert.equal(await ssl.write(''), 0);
     assert.equal(ssl.getError(0), 0);
     assert.equal(await ssl.write(Buffer.alloc(0)), 0);
