@@ -13,7 +13,7 @@ import { SharedSocket } from './shared-socket.ts';
 
 /** Options of {@link Agent}: those of https.Agent (`keepAlive` is always true) and two more. */
 export interface AgentOptions extends https.AgentOptions {
-  /** As for `connect`; a request's own `shared` wins (true). */
+  /** As for `connect`, without a name; a request's own `shared` wins (true). */
   shared?: boolean | SharedOptions;
   /** Milliseconds that a free session stays with this process before it goes back (100). */
   releaseAfter?: number;
@@ -77,6 +77,7 @@ export class Agent extends NodeAgent {
     // Agents of other libraries borrow this method (agentkeepalive); and what goes through a proxy is Node's affair.
     if (settings === undefined || goesThroughProxy(this)) return super.createConnection(options, callback);
     const shared = options.shared ?? settings.shared(options);
+    checkShared(shared);
     const socket = connect({ ...options, shared } as ShareableConnectionOptions) as unknown;
     if (socket instanceof SharedSocket) {
       new HttpLease(socket);
@@ -136,7 +137,7 @@ export function agentSettings(
   options: AgentOptions | null | undefined,
 ): Pick<AgentSettings, 'releaseAfterMs'> & Partial<AgentSettings> {
   const { shared, releaseAfter } = options ?? {};
-  resolveSharedOptions(shared);
+  checkShared(shared);
   return {
     releaseAfterMs: checkReleaseAfter(releaseAfter),
     ...(shared !== undefined && { shared: () => shared }),
@@ -146,6 +147,15 @@ export function agentSettings(
 /** Makes an object that https.Agent has initialised an agent of ours. */
 export function adoptAgent(agent: https.Agent, settings: AgentSettings): void {
   settingsByAgent.set(agent, settings);
+}
+
+/** Checks `shared`: HTTP requests of several processes cannot go into one named session. */
+function checkShared(shared: unknown): void {
+  if (resolveSharedOptions(shared)?.named === undefined) return;
+  throw new TlshubError(
+    'ERR_TLSHUB_INVALID_OPTION',
+    '"shared.name" is for tls.connect: an agent leases sessions of the pool',
+  );
 }
 
 /** Checks `releaseAfter`. Throws ERR_TLSHUB_INVALID_OPTION. */

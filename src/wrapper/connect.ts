@@ -2,7 +2,7 @@
 // never weakens or hides the choice (`socket.sharing.reason`).
 import type { Socket } from 'node:net';
 import type { ConnectionOptions, TLSSocket } from 'node:tls';
-import { TlshubError } from '../errors.ts';
+import { TlshubError, type TlshubErrorCode } from '../errors.ts';
 import { socketDirectory } from '../link/socket-path.ts';
 import { normalizeConnectArguments } from './connect-arguments.ts';
 import { nodeConnect } from './node-connect.ts';
@@ -103,21 +103,19 @@ function inProcess(args: unknown[], reason: string | null): TlshubSocket {
   // An application that asked for nothing gets exactly what node:tls gives.
   if (reason === null) return socket;
   const sharing: SharingInfo = { ...undecided(), reason };
-  const notLeased = async (): Promise<never> => {
-    throw new TlshubError('ERR_TLSHUB_NOT_LEASED', `the session is not shared: ${reason}`);
+  const refuseWith = (code: TlshubErrorCode) => async (): Promise<never> => {
+    throw new TlshubError(code, `the session is not shared: ${reason}`);
   };
   return Object.assign(socket, {
     sharing,
     release: async () => {
       (socket as unknown as Socket).end();
     },
-    detach: async () => {
-      throw new TlshubError('ERR_TLSHUB_NOT_DETACHABLE', `the session is not shared: ${reason}`);
-    },
-    commit: notLeased,
-    setState: notLeased,
-    setName: notLeased,
-    park: notLeased,
+    detach: refuseWith('ERR_TLSHUB_NOT_DETACHABLE'),
+    commit: refuseWith('ERR_TLSHUB_NOT_LEASED'),
+    setState: refuseWith('ERR_TLSHUB_NOT_LEASED'),
+    setName: refuseWith('ERR_TLSHUB_NOT_LEASED'),
+    park: refuseWith('ERR_TLSHUB_NOT_DETACHABLE'),
     state: null,
   });
 }

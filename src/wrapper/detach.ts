@@ -3,6 +3,7 @@
 import { TlshubError } from '../errors.ts';
 import { MAX_UNREAD_BYTES } from '../protocol/limits.ts';
 import type { DaemonLink } from './daemon-link.ts';
+import { unreadBytesOf } from './lane-handle.ts';
 import type { SharedSocket } from './shared-socket.ts';
 
 /** Bytes that may be on their way in the lane on top of those that the stream holds. */
@@ -32,7 +33,8 @@ function refuseIfImpossible(socket: SharedSocket): void {
     throw new TlshubError('ERR_TLSHUB_NOT_DETACHABLE', why);
   };
   if (socket.writableEnded) refuse('the socket has ended its side');
-  if (socket.readableEncoding !== null && socket.readableLength > 0) {
+  // Half a character may wait in the decoder, with an empty stream.
+  if (socket.readableEncoding !== null && unreadBytesOf(socket) > 0) {
     refuse('unread bytes were decoded by setEncoding(); read them first');
   }
   if (socket.readableLength + IN_FLIGHT_BYTES > MAX_UNREAD_BYTES)

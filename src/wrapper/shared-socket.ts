@@ -143,14 +143,10 @@ export class SharedSocket extends Socket implements LaneRequester {
 
   /** Settings of the TCP connection; before the session is open they are kept until it is. */
   applySettings(settings: SocketSettings): void {
+    // An HTTP agent repeats its settings after each request.
+    const isNew = Object.entries(settings).some(([name, value]) => Reflect.get(this.#told, name) !== value);
     if (this.#phase === 'opening') Object.assign(this.#settings, settings);
-    else if (this.#phase === 'open' && !this.destroyed) {
-      // An HTTP agent repeats its settings after each request; the daemon has them since the lease.
-      const told = this.#told as Readonly<Record<string, unknown>>;
-      if (Object.entries(settings).every(([name, value]) => told[name] === value)) return;
-      Object.assign(this.#told, settings);
-      this.tellDaemon('set', settings);
-    }
+    else if (this.isLeased && isNew) this.tellDaemon('set', Object.assign(this.#told, settings));
   }
 
   /** Makes a call about the lane whose failure only means that the session has ended, which other ways tell. */

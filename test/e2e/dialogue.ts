@@ -27,7 +27,7 @@ export interface Stage {
 export function dialoguesOf(markdown: string): Map<string, Step[]> {
   const found = new Map<string, Step[]>();
   for (const [, heading = '', body = ''] of markdown.matchAll(
-    /^### (.*)\n(?:(?!^#)[^])*?^```dialogue\n([^]*?)^```$/gm,
+    /^### (.*)\n(?:(?!^#)[\s\S])*?^```dialogue\n([\s\S]*?)^```$/gm,
   )) {
     found.set(heading, body.trimEnd().split('\n').map(stepOf));
   }

@@ -2,7 +2,9 @@
 // with tls.Agent one that asks for it. However they end, they cost the origin one handshake.
 import assert from 'node:assert/strict';
 import { before, test } from 'node:test';
+import { untilStates } from '#helpers/agent-client.js';
 import { countingOrigin } from '#helpers/counting-origin.js';
+import { httpOrigin, ok } from '#helpers/http-origin.js';
 import { type RunOptions, runNode, spawnNode } from '#helpers/run-node.js';
 import { fileScope } from '#helpers/scope.js';
 import { startTestDaemon, type TestDaemon } from '#helpers/test-daemon.js';
@@ -116,6 +118,33 @@ test('P7: processes that end in the middle of a response share nothing', async (
   }
   assert.equal(origin.counts.connections, 3);
   await waitFor(() => origin.counts.open === 0, { what: 'the close of all sessions' });
+});
+
+test('P7: processes whose connection was authenticated share nothing, however they end', async (t) => {
+  const origin = await httpOrigin(t, leaf, ({ socket }) =>
+    socket.write(ok('no', ['WWW-Authenticate: NTLM'])),
+  );
+  for (const atEnd of [PRINT, 'process.exit();', PRINT, 'process.exit();']) {
+    const { code, stderr } = await runNode(unchanged(atEnd), { ...IMPORT, env: environment(origin.port) });
+    assert.deepEqual([code, stderr], [0, '']);
+  }
+  assert.equal(origin.connections, 4);
+  await untilStates(daemon, origin.port, []);
+});
+
+test('P1: a worker thread gives its sessions back when it ends', async (t) => {
+  const origin = await countingOrigin(t, { ...leaf, behaviour: { kind: 'http' } });
+  const script = `
+    import { once } from 'node:events';
+    import { Worker } from 'node:worker_threads';
+    const code = "import https from 'node:https';" +
+      "https.get(process.env.URL, { ca: process.env.CA }, (response) => response.resume());";
+    for (let count = 0; count < 3; count += 1) await once(new Worker(code, { eval: true }), 'exit');
+  `;
+  const { code, stderr } = await runNode(script, { ...IMPORT, env: environment(origin.port) });
+  assert.deepEqual([code, stderr], [0, '']);
+  assert.deepEqual([origin.counts.requests, origin.counts.connections], [3, 1]);
+  await untilStates(daemon, origin.port, ['idle']);
 });
 
 test('a program ends at once, whatever the daemon does', async (t) => {

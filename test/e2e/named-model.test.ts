@@ -17,7 +17,7 @@ const PROCESSES = 3;
 /** Less than may be taken without a commit. */
 const MOST_UNCOMMITTED_BYTES = 200_000;
 const SOCKET = 'it';
-const LEAST_STEPS = 1_000;
+const LEAST_STEPS = 800;
 
 const scope = fileScope();
 let pki: TestPki;
@@ -109,7 +109,11 @@ class Join implements Step {
     // The daemon may not have noticed yet that the holder before has died.
     const joined =
       this.how === 'connect'
-        ? await process.tell<JoinedSession>({ do: 'connect', as: SOCKET, options: options(model, real, 5_000) })
+        ? await process.tell<JoinedSession>({
+            do: 'connect',
+            as: SOCKET,
+            options: options(model, real, 5_000),
+          })
         : await process.tell<JoinedSession>({
             do: 'attach',
             as: SOCKET,
@@ -176,7 +180,10 @@ class Read implements Step {
     steps += 1;
     const bytes = this.#bytes(model);
     const text = await holderOf(model, real).tell<string>({ do: 'read', as: SOCKET, bytes });
-    assert.ok(Buffer.from(text, 'latin1').equals(pattern(model.taken, bytes)), `bytes from ${model.taken} on`);
+    assert.ok(
+      Buffer.from(text, 'latin1').equals(pattern(model.taken, bytes)),
+      `bytes from ${model.taken} on`,
+    );
     model.taken += bytes;
     if (model.commit === 'auto') {
       model.committed = model.taken;
@@ -284,7 +291,8 @@ class Kill implements Step {
           : ({ do: 'write', as: SOCKET, text } as const);
       const ordered = holder.tell(order).catch(() => undefined);
       // A moment, so that the order is sometimes under way and sometimes done.
-      for (let turn = 0; turn < 1 + (steps % 7); turn++) await new Promise((resolve) => setImmediate(resolve));
+      for (let turn = 0; turn < 1 + (steps % 7); turn++)
+        await new Promise((resolve) => setImmediate(resolve));
       await holder.kill();
       await ordered;
       if (this.within === 'commit') model.perhapsCommitted = model.taken;
@@ -341,7 +349,9 @@ const steps$ = fc.commands<Model, Real, false>(
     fc.string({ maxLength: 20 }).map((text) => new SetState(text)),
     fc.constantFrom('release' as const, 'destroy' as const).map((how) => new Leave(how)),
     process$.map((process) => new HandOver(process)),
-    fc.constantFrom('nothing' as const, 'commit' as const, 'write' as const).map((within) => new Kill(within)),
+    fc
+      .constantFrom('nothing' as const, 'commit' as const, 'write' as const)
+      .map((within) => new Kill(within)),
     fc.constant(new LearnFate()),
     fc.constant(new LearnFate()),
   ],
@@ -433,7 +443,7 @@ for (const commit of ['manual', 'auto'] as const) {
         }
         processes = real.processes;
       }),
-      { numRuns: 50, endOnFailure: true },
+      { numRuns: 40, endOnFailure: true },
     );
     const done = steps - before;
     assert.ok(done >= LEAST_STEPS, `${done} steps are not enough`);

@@ -39,7 +39,7 @@ for (const [heading, steps] of dialogues) {
 
 /** The program of the page in one language. */
 function programIn(language: string): string {
-  const found = new RegExp(`^\`\`\`${language}\\n([^]*?)^\`\`\`$`, 'm').exec(page)?.[1];
+  const found = new RegExp(`^\`\`\`${language}\\n([\\s\\S]*?)^\`\`\`$`, 'm').exec(page)?.[1];
   assert.ok(found !== undefined, `there is no program in ${language}`);
   return found;
 }

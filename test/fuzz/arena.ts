@@ -2,8 +2,8 @@
 // anything. A test ends with `undisturbed`, which looks whether all is as it was before.
 import assert from 'node:assert/strict';
 import { readdirSync } from 'node:fs';
-import type { TestContext } from 'node:test';
 import { type CountingOrigin, countingOrigin, type OriginOptions } from '#helpers/counting-origin.js';
+import type { Scope } from '#helpers/scope.js';
 import { startTestDaemon, type TestDaemon } from '#helpers/test-daemon.js';
 import { waitFor } from '#helpers/wait-for.js';
 import { createCa } from '#src/cli/demo/pki.js';
@@ -34,6 +34,8 @@ export interface Arena {
   link(processId?: string): Promise<WireLink>;
   /** A new lane with a session on it. */
   lane(link?: WireLink, number?: number): Promise<{ lane: WireClient; reply: Message }>;
+  /** A new framed lane, with the session of that name on it. */
+  named(link: WireLink, number: number, name: string): Promise<{ lane: WireClient; reply: Message }>;
   /**
    * Drops the connections of the test and waits until the daemon is as it was before: same descriptors, same links,
    * same sessions. Fails when the calm session has noticed anything.
@@ -49,7 +51,7 @@ interface Numbers {
 }
 
 /** Makes an arena for one test. */
-export async function makeArena(t: TestContext, options: ArenaOptions = {}): Promise<Arena> {
+export async function makeArena(t: Scope, options: ArenaOptions = {}): Promise<Arena> {
   const daemon = await startTestDaemon(t, { arguments: [...DAEMON_ARGUMENTS, ...(options.arguments ?? [])] });
   const ca = await createCa({ name: 'Test root' });
   const { cert, key } = await ca.issue({ names: ['localhost', '127.0.0.1'] });
@@ -80,6 +82,13 @@ export async function makeArena(t: TestContext, options: ArenaOptions = {}): Pro
       keep(lane.lane);
       return lane;
     },
+    named: async (link, number, name) => {
+      const named = { name, mode: 'exclusive', commit: 'auto', messages: 'chunk', linger: 100 };
+      const request = { ...leaseCall(arenaKey, link, number), named };
+      const lane = await openLane(t, daemon.directory, request);
+      keep(lane.lane);
+      return lane;
+    },
     undisturbed: async () => {
       await calm.checkNow();
       for (const client of opened) client.socket.destroy();
@@ -98,7 +107,7 @@ export async function makeArena(t: TestContext, options: ArenaOptions = {}): Pro
 }
 
 /** A client that exchanges a line again and again, with nobody the wiser. */
-async function startCalmSession(t: TestContext, daemon: TestDaemon, port: number, ca: string) {
+async function startCalmSession(t: Scope, daemon: TestDaemon, port: number, ca: string) {
   const { directory } = daemon;
   const link = await WireLink.open(t, directory);
   await putCa(link, ca);

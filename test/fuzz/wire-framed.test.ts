@@ -12,7 +12,13 @@ const PROTOCOL = 'ERR_TLSHUB_PROTOCOL';
 const WINDOW = 262_144;
 
 /** A frame, written down as PROTOCOL.md does. */
-function frame(type: number, offset: number, payload: Buffer | string = '', flags = 0, length?: number): Buffer {
+function frame(
+  type: number,
+  offset: number,
+  payload: Buffer | string = '',
+  flags = 0,
+  length?: number,
+): Buffer {
   const bytes = Buffer.from(payload);
   const header = Buffer.alloc(12);
   header.writeUInt8(type, 0);
@@ -104,7 +110,8 @@ const BAD_FRAMES: Readonly<Record<string, { bytes: Buffer[]; named?: Named }>> =
   garbage: { bytes: [Buffer.from('GET / HTTP/1.1\r\nHost: localhost\r\n\r\n')] },
 };
 for (const [what, { bytes, named }] of Object.entries(BAD_FRAMES)) {
-  test(`P14: ${what} ends its lane with ERR_TLSHUB_PROTOCOL and nothing else`, (t) => breaks(t, bytes, named));
+  test(`P14: ${what} ends its lane with ERR_TLSHUB_PROTOCOL and nothing else`, (t) =>
+    breaks(t, bytes, named));
 }
 
 test('P14: a bad frame is found at every point where the bytes may be split', async (t) => {
@@ -256,7 +263,11 @@ test('issue 3: calls about a framed lane that cannot be are refused, each with i
     ['setName', { lane: 1, name: 'n'.repeat(129) }, 'ERR_TLSHUB_INVALID_CALL'],
   ];
   for (const [name, fields, code] of refusals) {
-    assert.equal(codeIn(await link.call(name, fields)), code, `${name} ${JSON.stringify(fields).slice(0, 50)}`);
+    assert.equal(
+      codeIn(await link.call(name, fields)),
+      code,
+      `${name} ${JSON.stringify(fields).slice(0, 50)}`,
+    );
   }
   client.sendRaw(frame(DATA, 2, 'b\n', 1));
   assert.ok((await client.bytes(12 + 12 + 5)).includes('ok b\n'));

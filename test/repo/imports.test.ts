@@ -24,7 +24,7 @@ const LAYERS: Readonly<Record<string, Layer>> = {
   native: { own: BASE, packages: ['koffi'] },
   link: { own: [...BASE, 'protocol'], packages: [] },
   daemon: { own: [...BASE, 'protocol', 'link', 'native'], packages: ['pino'] },
-  wrapper: { own: [...BASE, 'protocol', 'link', 'native'], packages: [] },
+  wrapper: { own: [...BASE, 'protocol', 'link', 'native'], packages: ['valibot'] },
   integrations: { own: [...BASE, 'wrapper'], packages: [] },
   cli: {
     own: [...BASE, 'protocol', 'link', 'wrapper', 'daemon', 'index.ts'],

@@ -5,9 +5,14 @@ import { allTestTitles, textOf } from './repository.ts';
 
 const PROMISES = 18;
 
-/** The numbers that a title cites: `P7: …`, `P6/P12: …`, also further on. */
+/** What may stand before the colon: `P7`, `P6/P12`, `P6, P15`, `P1, issue 3`. */
+const CITATION = /^(?:P\d+|issue \d+)(?:(?:, |\/)(?:P\d+|issue \d+))*$/;
+
+/** The numbers that a title cites, at its start or behind a semicolon. */
 function cited(title: string): number[] {
-  return [...title.matchAll(/\bP(\d+)(?=(?:\/P\d+)*: )/g)].map(([, number]) => Number(number));
+  const prefixes = title.split('; ').map((part) => part.split(': ', 1)[0] ?? '');
+  const citations = prefixes.filter((prefix) => CITATION.test(prefix)).join();
+  return [...citations.matchAll(/P(\d+)/g)].map(([, number]) => Number(number));
 }
 
 test('every promise is cited by the title of a test', () => {

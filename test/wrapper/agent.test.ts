@@ -2,16 +2,20 @@
 // be shared. Which exchanges leave a doubt is in agent-doubts.test.ts; processes are in ../e2e.
 import assert from 'node:assert/strict';
 import dns from 'node:dns';
+import { once } from 'node:events';
+import { createServer } from 'node:http';
 import https from 'node:https';
+import { connect as connectTo, type Socket } from 'node:net';
 import { before, test } from 'node:test';
 import type { TLSSocket } from 'node:tls';
 import { ask, freeSockets, send, untilFree, untilStates } from '#helpers/agent-client.js';
 import { countingOrigin } from '#helpers/counting-origin.js';
 import { httpOrigin, ok } from '#helpers/http-origin.js';
+import { listen } from '#helpers/listen.js';
 import { fileScope } from '#helpers/scope.js';
 import { opened } from '#helpers/streams.js';
 import { startTestDaemon, type TestDaemon } from '#helpers/test-daemon.js';
-import { waitFor } from '#helpers/wait-for.js';
+import { waitFor, within } from '#helpers/wait-for.js';
 import { type Authority, type Certificate, createCa } from '#src/cli/demo/pki.js';
 import tls, { Agent, type AgentOptions } from '#src/index.js';
 
@@ -231,6 +235,55 @@ test('when the daemon ends, free sockets are closed and busy ones serve their re
   assert.equal(own.child.exitCode, 0);
 });
 
+test('P16: when the daemon dies, requests fail with one error, and the next ones work', async (t) => {
+  const own = await startTestDaemon(t);
+  process.env.TLSHUB_DIR = own.directory;
+  t.after(() => {
+    process.env.TLSHUB_DIR = daemon.directory;
+  });
+  const origin = await httpOrigin(t, leaf, ({ path, socket }) => path === '/' && socket.write(ok('fine')));
+  const agent = agentWith();
+  const request = send({ agent, port: origin.port, path: '/silent' });
+  const failed = once(request, 'error') as Promise<[NodeJS.ErrnoException]>;
+  await ask({ agent, port: origin.port });
+  await waitFor(() => origin.requests.length === 2 && freeSockets(agent).length === 1, {
+    what: 'both requests',
+  });
+  await own.kill('SIGKILL');
+  assert.equal((await within(failed, { what: 'the error' }))[0].code, 'ERR_TLSHUB_DAEMON_LOST');
+  await untilFree(agent, 0);
+  await startTestDaemon(t, { directory: own.directory });
+  const { body, socket } = await ask({ agent, port: origin.port });
+  assert.deepEqual([body, socket.sharing.shared], ['fine', true]);
+  agent.destroy();
+});
+
+test('P5: through a proxy the session is one of this process', async (t) => {
+  const origin = await httpOrigin(t, leaf);
+  const tunnels: unknown[] = [];
+  const proxy = createServer().on('connect', ({ url }, client: Socket) => {
+    tunnels.push(url);
+    const peer = connectTo(origin.port, '127.0.0.1', () => {
+      client.write('HTTP/1.1 200 OK\r\n\r\n');
+      client.pipe(peer).pipe(client);
+    });
+    for (const socket of [client, peer]) socket.on('error', () => undefined);
+    t.after(() => void client.destroy());
+  });
+  const port = await listen(proxy);
+  t.after(() => void proxy.close());
+  const options = { proxyEnv: { HTTPS_PROXY: `http://127.0.0.1:${port}` } };
+  const agent = agentWith({ ...options, shared: true });
+  assert.equal((await ask({ agent, port: origin.port })).body, '1');
+  agent.destroy();
+  // Not every version of Node knows proxies.
+  const goesThrough = Object.getOwnPropertySymbols(new https.Agent(options)).some(
+    ({ description }) => description === 'kProxyConfig',
+  );
+  assert.deepEqual(tunnels, goesThrough ? [`localhost:${origin.port}`] : []);
+  await untilStates(daemon, origin.port, goesThrough ? [] : ['idle']);
+});
+
 test('P2: a check of the peer that one request brought is not used for another', async (t) => {
   const origin = await httpOrigin(t, leaf);
   // A Node that keeps no socket of such a request has a method for it: its session goes back at once.
@@ -282,6 +335,7 @@ test('wrong options throw', () => {
     { releaseAfter: '1' },
     { shared: 'yes' },
     { shared: { wait: -1 } },
+    { shared: { name: 'one' } },
   ];
   for (const options of wrong) {
     assert.throws(() => new Agent(options as AgentOptions), { code: 'ERR_TLSHUB_INVALID_OPTION' });

@@ -168,7 +168,8 @@ export class FramedHolder implements Lease {
     if (this.takenOffset !== sentOffset)
       throw new TlshubError('ERR_TLSHUB_PROTOCOL', 'not all that was sent has come');
     // In turn mode the holder may not know yet that it was given a message that lies before those it consumed.
-    if (consumedOffset <= this.deliveredOffset || this.named.options.mode !== 'turn') this.commit(consumedOffset);
+    if (consumedOffset <= this.deliveredOffset || this.named.options.mode !== 'turn')
+      this.commit(consumedOffset);
     this.#leave();
   }
 
@@ -221,8 +222,7 @@ export class FramedHolder implements Lease {
 
   #takeAcknowledgement(offset: number): void {
     if (offset < this.#lastAckOffset) throw protocolError('an acknowledgement goes backwards');
-    if (offset > this.deliveredOffset)
-      throw protocolError('an acknowledgement is beyond what was delivered');
+    if (offset > this.deliveredOffset) throw protocolError('an acknowledgement is beyond what was delivered');
     this.#lastAckOffset = offset;
     this.commit(offset);
   }

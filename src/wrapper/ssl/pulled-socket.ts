@@ -108,6 +108,8 @@ export class PulledSocket {
       () => this.pendingBytes > 0 || this.ended,
       (wake) => {
         this.socket.on('readable', wake);
+        // In turn mode a message comes only to who asks.
+        this.socket.read(0);
         return () => this.socket.off('readable', wake);
       },
     );
