@@ -54,6 +54,7 @@ export class FramedTransport implements Transport {
   /** Every byte before this offset is committed, or will be when a call that is under way is answered. */
   #committingOffset: number;
   #peerEnded = false;
+  #noteDue = false;
 
   /**
    * @param outer the application's socket
@@ -93,7 +94,8 @@ export class FramedTransport implements Transport {
     const carrierOnEnd = () => {
       if (this.#peerEnded) return;
       this.#peerEnded = true;
-      this.#outer.push(null);
+      // A socket that was given up or destroyed has nothing more to learn of its end.
+      if (!this.#outer.destroyed) this.#outer.push(null);
       // No acknowledgement comes any more: what is written from now on is taken when the lane has it.
       this.#send();
     };
@@ -135,6 +137,15 @@ export class FramedTransport implements Transport {
   }
 
   noteConsumed(): void {
+    if (this.#noteDue) return;
+    this.#noteDue = true;
+    // Not at once: who only looks puts the bytes back before it gives way.
+    process.nextTick(() => this.#sendConsumed());
+  }
+
+  #sendConsumed(): void {
+    if (!this.#noteDue) return;
+    this.#noteDue = false;
     const consumed = this.consumedOffset;
     if (this.#session.commit === 'auto') {
       if (consumed <= this.#acknowledgedOffset) return;
@@ -176,6 +187,7 @@ export class FramedTransport implements Transport {
   destroy(error: Error | null): void {
     for (const { callback } of this.#pendingWrites.splice(0))
       callback(error ?? new Error('the socket was closed'));
+    this.#sendConsumed();
     // What the application has consumed must be known before the session is another's.
     this.#carrier.destroySoon();
   }

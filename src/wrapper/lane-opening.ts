@@ -135,7 +135,7 @@ export class LaneOpening {
   }
 
   async #run(): Promise<OpenLane> {
-    let blobSent = false;
+    let blobSentBy: DaemonLink | undefined;
     for (let attempt = 1; ; attempt++) {
       const link = DaemonLink.for(this.#directory);
       this.#hold(link);
@@ -143,18 +143,25 @@ export class LaneOpening {
       const lane = link.addLane(news);
       try {
         return await this.#attempt(link, lane, news);
-      } catch (error) {
+      } catch (failure) {
+        let error = failure;
         link.removeLane(lane);
         // Once the application was told of a connection, a second one would be told twice.
-        if (this.#aborted || this.#told || attempt === MAX_ATTEMPTS) throw error;
+        if (this.#aborted || this.#told) throw error;
+        try {
+          if (await this.#sendMissingBlob(error, link, blobSentBy)) {
+            // The daemon answers: this was no attempt that failed. The next daemon may have to be told again.
+            blobSentBy = link;
+            attempt -= 1;
+            continue;
+          }
+        } catch (sendError) {
+          error = sendError;
+        }
+        if (attempt === MAX_ATTEMPTS) throw error;
         // What the peer refused is not tried again, whatever its code.
         if (error instanceof LaneRefusal && !ASKS_AGAIN.has(error.code)) throw error;
-        if (codeOf(error) === 'ERR_TLSHUB_BLOB_MISSING' && this.#target.call === 'lease' && !blobSent) {
-          blobSent = true;
-          const blob = this.#target.caBlob();
-          if (blob === undefined) throw error;
-          await link.putBlob(this.#target.key.ca, blob);
-        } else if (meansNoDaemon(error)) {
+        if (meansNoDaemon(error)) {
           // The link starts the daemon; when it found one that has gone since, the next link will.
           await link.ready.catch(unlessLost);
           if (link.lost) link.forget();
@@ -168,6 +175,16 @@ export class LaneOpening {
         this.#hold(undefined);
       }
     }
+  }
+
+  /** Sends the CA list that the daemon lacks; false when that is not what failed, or it was sent on this link before. */
+  async #sendMissingBlob(error: unknown, link: DaemonLink, sentBy: DaemonLink | undefined): Promise<boolean> {
+    const target = this.#target;
+    if (codeOf(error) !== 'ERR_TLSHUB_BLOB_MISSING' || target.call !== 'lease' || sentBy === link)
+      return false;
+    const blob = target.caBlob();
+    if (blob !== undefined) await link.putBlob(target.key.ca, blob);
+    return blob !== undefined;
   }
 
   #hold(link: DaemonLink | undefined): void {

@@ -96,7 +96,7 @@ test('P14: a lane that is refused gets its reply, and the daemon goes on', async
     [{ ...lease, process: newProcessId() }, 'ERR_TLSHUB_INVALID_CALL'],
     [{ ...lease, key: { ...arena.key, ca: 'f'.repeat(64) } }, 'ERR_TLSHUB_BLOB_MISSING'],
     [{ ...lease, process: newProcessId(), lane: 1 }, PROTOCOL],
-    [{ ...attach, handle: 'x' }, 'ERR_TLSHUB_HANDLE_INVALID'],
+    [{ ...attach, handle: 'tlshub1.x' }, 'ERR_TLSHUB_HANDLE_INVALID'],
     [{ ...attach, handle: 'x'.repeat(257) }, 'ERR_TLSHUB_INVALID_CALL'],
     [{ ...attach, handle: handle('0'.repeat(16)) }, 'ERR_TLSHUB_HANDLE_STALE'],
     [{ ...attach, handle: handle(generation) }, 'ERR_TLSHUB_HANDLE_UNKNOWN'],

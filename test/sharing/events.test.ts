@@ -269,7 +269,7 @@ describe('P4: timeouts and signals', () => {
     run: ({ connect, recorder }) => {
       const socket = connect();
       recorder.note('timeout before', socket.timeout);
-      socket.setTimeout(60, () => {
+      socket.setTimeout(700, () => {
         recorder.note('callback', socket.timeout);
         socket.end();
       });
@@ -279,7 +279,7 @@ describe('P4: timeouts and signals', () => {
 
   sameBothWays('the option timeout when idle', {
     origin: { behaviour: patient },
-    options: { timeout: 80 },
+    options: { timeout: 700 },
     run: ({ connect, recorder }) => {
       const socket = connect();
       recorder.note('timeout', socket.timeout);

@@ -214,10 +214,13 @@ const DOUBTFUL: Readonly<Record<string, Exchange>> = {
     response.destroy();
     await untilFree(agent, 0);
   },
-  'a request that got no answer in time': async (agent, { port }) => {
-    const request = send({ agent, port, path: '/silent', timeout: 50 });
+  'a request that got no answer in time': async (agent, { port, requests }) => {
+    const request = send({ agent, port, path: '/silent' });
     request.on('error', () => undefined);
-    await within(once(request, 'timeout'), { what: 'the timeout' });
+    await waitFor(() => requests.length === 1, { what: 'the request' });
+    const timedOut = once(request, 'timeout');
+    request.setTimeout(1);
+    await within(timedOut, { what: 'the timeout' });
     request.destroy();
     await untilFree(agent, 0);
   },
