@@ -50,7 +50,7 @@ function report(error: unknown, json: boolean): number {
 
 /** A reader that has seen enough (`tlshub sessions | head`) is no failure. */
 function stdoutOnError(error: Error): void {
-  process.exit(codeOf(error) === 'EPIPE' ? EXIT_CODES.ok : EXIT_CODES.failed);
+  process.exit(codeOf(error) === 'EPIPE' ? EXIT_CODES.ok : report(error, process.argv.includes('--json')));
 }
 
 process.stdout.on('error', stdoutOnError);

@@ -2,7 +2,7 @@
 // came behind the line. It starts the daemon when none answers, sends a CA list that the daemon lacks, and tries again
 // when a daemon goes away before it has replied: nothing of the application's was sent until then.
 import type { Socket } from 'node:net';
-import { codeOf, TlshubError } from '../errors.ts';
+import { codeOf, messageOf, TlshubError } from '../errors.ts';
 import { PROTOCOL_VERSION } from '../protocol/limits.ts';
 import { decodeLine, encodeLine, LineDecoder } from '../protocol/line-codec.ts';
 import { type LaneReply, type OpenEvent, parseLaneReply, parseOpenEvent } from '../protocol/messages.ts';
@@ -112,7 +112,9 @@ export class LaneOpening {
     this.#directory = directory;
     this.#target = target;
     this.#holder = holder;
-    this.lane = this.#run();
+    this.lane = this.#run().catch((error: unknown) => {
+      throw asOurs(error);
+    });
   }
 
   /** The opening does not, or does again, keep the process alive. */
@@ -260,6 +262,13 @@ export class LaneOpening {
       socket: target.socket,
     };
   }
+}
+
+/** Failures of the Unix socket are tlshub's own trouble: an application knows their codes as those of its peer. */
+function asOurs(error: unknown): unknown {
+  if (error instanceof LaneRefusal || error instanceof TlshubError) return error;
+  const message = `the daemon cannot be used: ${messageOf(error)}`;
+  return new TlshubError('ERR_TLSHUB_DAEMON_UNREACHABLE', message, { cause: error });
 }
 
 /** A link that broke is made again by the next attempt; one that cannot be made is the caller's error. */

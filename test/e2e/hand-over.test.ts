@@ -8,7 +8,7 @@ import { type CountingOrigin, countingOrigin } from '#helpers/counting-origin.js
 import { patternSha256 } from '#helpers/pattern.js';
 import { runNodeForJson } from '#helpers/run-node.js';
 import type { Scope } from '#helpers/scope.js';
-import { exchange, opened, readBytes } from '#helpers/streams.js';
+import { closed, exchange, opened, readBytes } from '#helpers/streams.js';
 import { startTestDaemon, type TestDaemon } from '#helpers/test-daemon.js';
 import { waitFor, within } from '#helpers/wait-for.js';
 import { type Authority, type Certificate, createCa } from '#src/cli/demo/pki.js';
@@ -252,13 +252,13 @@ test('P8: what the peer does while nobody holds the session is what the next hol
   await waitFor(async () => (await daemon.sessions())[0]?.unreadBytes !== 0, { what: 'the last words' });
   const next = await attachTo(handle);
   assert.equal((await readBytes(next, 8)).toString(), 'goodbye\n');
-  const closed = new Promise((resolve) => next.once('close', resolve));
+  const end = closed(next);
   let ended = false;
   next.once('end', () => {
     ended = true;
   });
   next.resume();
-  await within(closed, { what: 'the end' });
+  await end;
   assert.equal(ended, true);
 });
 
@@ -274,8 +274,10 @@ test('P6: a socket that cannot be detached says why, and goes on', async (t) => 
   decoding.destroy();
 
   const ended = await connectTo(origin);
-  ended.end();
+  const end = closed(ended);
+  ended.resume().end();
   await assert.rejects(ended.detach(), { code });
+  await end;
 
   const cannotCross = { host: '127.0.0.1', port: origin.port, ca: ca.cert, pskCallback: () => null };
   const direct = tls.connect({ ...cannotCross, shared: true });
