@@ -35,11 +35,11 @@ export class TicketCache {
    * @param certificateExpiresAtMs end of the peer certificate's validity
    */
   put(owner: string, ticket: Buffer, certificateExpiresAtMs: number): void {
+    // A date that cannot be read must not make the ticket live for ever.
+    const latestMs = Date.now() + MAX_TICKET_AGE_MS;
+    const expiresAtMs = certificateExpiresAtMs < latestMs ? certificateExpiresAtMs : latestMs;
     this.#entries.delete(owner);
-    this.#entries.set(owner, {
-      ticket,
-      expiresAtMs: Math.min(Date.now() + MAX_TICKET_AGE_MS, certificateExpiresAtMs),
-    });
+    this.#entries.set(owner, { ticket, expiresAtMs });
     if (this.#entries.size <= this.#capacity) return;
     const [oldest] = this.#entries.keys();
     if (oldest !== undefined) this.#entries.delete(oldest);

@@ -158,7 +158,11 @@ export class FramedTransport implements Transport {
     }
   }
 
-  resume(): void {
+  // Frames are taken as they come; the windows bound them.
+  resume(): void {}
+
+  /** The application asks for bytes and there are none: in turn mode that asks for a message. */
+  demand(): void {
     this.#wants = true;
     this.#sendWant();
   }

@@ -22,9 +22,7 @@ import { installSessionVerbs, type SessionVerbs } from './session-verbs.ts';
 import { ALLOWS_FALLBACK, judgeIdentity, type SharedSocketOptions } from './shared-socket-options.ts';
 import { describeSharing, type SharingInfo, undecided } from './sharing-info.ts';
 import { installTlsMembers } from './tls-members.ts';
-import type { Transport } from './transport.ts';
-
-type Callback = (error?: Error | null) => void;
+import type { Transport, TransportCallback } from './transport.ts';
 
 /** How far the socket's lane has come. `given-up` is after release or detach. */
 type Phase = 'opening' | 'open' | 'given-up' | 'in-process';
@@ -49,7 +47,6 @@ export class SharedSocket extends Socket implements LaneRequester {
   /** Whether and why this socket shares a session. */
   sharing: SharingInfo = undecided();
   readonly #options: SharedSocketOptions;
-  readonly #opening: LaneOpening;
   readonly #feeder: OnReadFeeder | undefined;
   #phase: Phase = 'opening';
   #tls: RemoteTls | undefined;
@@ -58,7 +55,7 @@ export class SharedSocket extends Socket implements LaneRequester {
   readonly #holding: HoldingTransport;
   /** `undefined` where the socket's own handle is the lane. */
   #transport: Transport | undefined;
-  /** Bytes of the lane that are not the session's: request and reply line. */
+  /** Bytes of the lane that are its lines, not the session's. */
   #lineBytesRead = 0;
   #lineBytesWritten = 0;
   #referenced = true;
@@ -79,10 +76,10 @@ export class SharedSocket extends Socket implements LaneRequester {
     this.#feeder = options.onread && new OnReadFeeder(options.onread);
     // net.Socket has no public way to say "not yet connected"; it keeps `connecting` as a plain property.
     (this as { connecting: boolean }).connecting = true;
-    this.#opening = new LaneOpening(options.directory, options.target, this);
-    this.#holding = new HoldingTransport(this, this.#opening);
+    const opening = new LaneOpening(options.directory, options.target, this);
+    this.#holding = new HoldingTransport(this, opening);
     this.#transport = this.#holding;
-    this.#opening.lane.then(
+    opening.lane.then(
       (lane) => this.#open(lane),
       (error) => this.#fail(error),
     );
@@ -217,6 +214,8 @@ export class SharedSocket extends Socket implements LaneRequester {
 
   override read(size?: number): Buffer | null {
     const chunk = super.read(size) as Buffer | null;
+    // Node reads ahead by itself; only who reads a stream that holds nothing asks for something.
+    if (chunk === null && this.readableLength === 0) this.framed?.demand();
     this.#transport?.noteConsumed();
     return chunk;
   }
@@ -226,23 +225,23 @@ export class SharedSocket extends Socket implements LaneRequester {
     else this.#transport.resume();
   }
 
-  override _write(chunk: unknown, encoding: BufferEncoding, callback: Callback): void {
+  override _write(chunk: unknown, encoding: BufferEncoding, callback: TransportCallback): void {
     if (this.#transport === undefined) super._write(chunk, encoding, callback);
     else this.#transport.write(chunk as Buffer, encoding, callback);
   }
 
-  override _writev(chunks: { chunk: Buffer; encoding: BufferEncoding }[], callback: Callback): void {
+  override _writev(chunks: { chunk: Buffer; encoding: BufferEncoding }[], callback: TransportCallback): void {
     if (this.#transport !== undefined) this.#transport.writev(chunks, callback);
-    else (super._writev as (chunks: unknown, callback: Callback) => void)(chunks, callback);
+    else (super._writev as (chunks: unknown, callback: TransportCallback) => void)(chunks, callback);
   }
 
-  override _final(callback: Callback): void {
+  override _final(callback: TransportCallback): void {
     if (this.#phase !== 'opening') this.#sendLaneEnd(0);
     if (this.#transport === undefined) super._final(callback as never);
     else this.#transport.end(callback);
   }
 
-  override _destroy(error: Error | null, callback: Callback): void {
+  override _destroy(error: Error | null, callback: TransportCallback): void {
     this.#transport?.destroy(error);
     this.#ending.stopWaiting();
     const cleanlyOver = this.#laneEofSeen && this.#ending.known?.rc === 0 && this.writableFinished;
@@ -261,7 +260,7 @@ export class SharedSocket extends Socket implements LaneRequester {
   }
 
   /** As net.Socket closes; without a handle it would not say in `close` whether there was an error. */
-  #closeWithoutHandle(error: Error | null, callback: Callback): void {
+  #closeWithoutHandle(error: Error | null, callback: TransportCallback): void {
     (this as { connecting: boolean }).connecting = false;
     this.setTimeout(0);
     callback(error);
@@ -309,7 +308,8 @@ export class SharedSocket extends Socket implements LaneRequester {
     this.framed?.start(lane.head);
     if (headLater && lane.head.length > 0) this.push(lane.head);
     this.#holding.run();
-    if (!this.isPaused() && !this.destroyed && this.framed?.readsOnDemand !== true) this.read(0);
+    const isRead = this.readableFlowing === true || this.listenerCount('readable') > 0;
+    if ((isRead || this.framed?.readsOnDemand !== true) && !this.isPaused() && !this.destroyed) this.read(0);
   }
 
   /** Makes the lane this socket's way to the session; answers whether its first bytes have to wait for their listener. */

@@ -32,15 +32,17 @@ test('P18: a ticket lives for a day, or as long as the certificate', (t) => {
   const cache = new TicketCache(10);
   cache.put('day', Buffer.from('x'), FAR);
   cache.put('hour', Buffer.from('x'), Date.now() + 3_600_000);
+  cache.put('unreadable date', Buffer.from('x'), Number.NaN);
   pass(3_599_999);
   assert.ok(cache.get('hour'));
   pass(1);
   assert.equal(cache.get('hour'), undefined);
-  assert.equal(cache.size, 1, 'an expired one takes no room');
+  assert.equal(cache.size, 2, 'an expired one takes no room');
   pass(DAY_MS - 3_600_001);
   assert.ok(cache.get('day'), 'using it does not make it older or younger');
   pass(1);
   assert.equal(cache.get('day'), undefined);
+  assert.equal(cache.get('unreadable date'), undefined);
 });
 
 test('P18: when it is full the one used least recently goes', () => {

@@ -11,7 +11,7 @@ import { startTestDaemon, type TestDaemon } from '#helpers/test-daemon.js';
 import { waitFor } from '#helpers/wait-for.js';
 import { type Authority, type Certificate, createCa } from '#src/cli/demo/pki.js';
 
-const PROCESSES = 20;
+const PROCESSES = 10;
 
 const scope = fileScope();
 let ca: Authority;

@@ -114,7 +114,7 @@ test('P14: garbage ends it with a reason, and nothing behind the garbage is take
   peer.write('{"a":1}\nGET / HTTP/1.1\n{"a":2}\n');
   const last = allOf(peer);
   await waitFor(() => faults.length > 0, { what: 'the fault' });
-  peer.write('{"a":3}\n');
+  connection.receive(Buffer.from('{"a":3}\n'));
   assert.equal(await last, '{"last":"a line is not JSON"}\n');
   await waitFor(() => closes.length > 0, { what: 'the close' });
   assert.deepEqual(messages, [{ a: 1 }]);

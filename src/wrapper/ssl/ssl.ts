@@ -5,6 +5,7 @@ import type { ConnectionOptions, TLSSocket } from 'node:tls';
 import { TlshubError } from '../../errors.ts';
 import { type AttachOptions, attach as attachSocket } from '../attach.ts';
 import { connect as connectSocket, type ShareableConnectionOptions, type TlshubSocket } from '../connect.ts';
+import type { ParkOptions } from '../session-verbs.ts';
 import type { SharedOptions } from '../shared-options.ts';
 import { SslDescription } from './description.ts';
 import type { SslErrorClass } from './error-class.ts';
@@ -204,6 +205,37 @@ export class Ssl extends SslDescription {
     return this.#giveUp('detach', () => pulled.socket.detach());
   }
 
+  /**
+   * Leaves the session to a command that the daemon starts when bytes arrive, the peer closes, the session fails or the
+   * time is over, as `socket.park`. 1 done; −1 when that cannot be. This object is of no use afterwards.
+   * @param options the command, and how it is to be started
+   */
+  async activateOnReceipt(options: ParkOptions): Promise<ReturnCode> {
+    const pulled = this.#usable('leave');
+    if (pulled instanceof Error) return this.#outcomes.fail('leave', pulled);
+    const refusal = this.#detachRefusal();
+    if (refusal !== undefined) return this.#outcomes.fail('leave', refusal);
+    return this.#giveUp('activateOnReceipt', async () => {
+      await pulled.socket.park(options);
+      return 1;
+    });
+  }
+
+  /** State that the application keeps with a named session; `null` when there is none. */
+  get state(): Buffer | null {
+    return this.#pulled?.socket.state ?? null;
+  }
+
+  /** Keeps state with a named session, for its next holder, as `socket.setState`. 1 done; −1 failed. */
+  async setState(state: Uint8Array): Promise<ReturnCode> {
+    return this.#tellSession((socket) => socket.setState(state));
+  }
+
+  /** Named sessions opened with `commit: 'manual'`: all that was read is consumed, as `socket.commit`. 1 done; −1 failed. */
+  async commit(): Promise<ReturnCode> {
+    return this.#tellSession((socket) => socket.commit());
+  }
+
   /** SSL_free(3): drops the session without close_notify, unless it has been ended, given back or left. */
   free(): void {
     this.#leave('free');
@@ -283,8 +315,19 @@ export class Ssl extends SslDescription {
       : this.#outcomes.fail('shutdown', failure);
   }
 
+  async #tellSession(tell: (socket: TlshubSocket) => Promise<void>): Promise<ReturnCode> {
+    const pulled = this.#usable('leave');
+    if (pulled instanceof Error) return this.#outcomes.fail('leave', pulled);
+    try {
+      await tell(pulled.socket);
+      return this.#outcomes.succeed('leave', 1);
+    } catch (error) {
+      return this.#outcomes.fail('leave', error as Error);
+    }
+  }
+
   async #giveUp<Code extends ReturnCode | string>(
-    verb: 'release' | 'detach',
+    verb: 'release' | 'detach' | 'activateOnReceipt',
     give: () => Promise<Code>,
   ): Promise<Code | -1> {
     try {
@@ -326,7 +369,7 @@ export class Ssl extends SslDescription {
     return refuse(`the session is not shared: ${this.sharing.reason ?? 'that was not asked for'}`);
   }
 
-  #leave(verb: 'release' | 'detach' | 'free'): void {
+  #leave(verb: 'release' | 'detach' | 'activateOnReceipt' | 'free'): void {
     this.#left ??= new TlshubError('ERR_TLSHUB_NOT_LEASED', `the session was given up by ${verb}()`);
   }
 }

@@ -1,7 +1,11 @@
 // The same verbs on named sessions, in every mode.
 import assert from 'node:assert/strict';
+import { existsSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { test } from 'node:test';
 import { spawnNode } from '#helpers/run-node.js';
+import { tempDir } from '#helpers/temp-dir.js';
+import { waitFor } from '#helpers/wait-for.js';
 import { type SharedOptions, Ssl } from '#src/ssl.js';
 import { type Bench, benchDaemon, inEveryWay, outcome, readExactly, setUpWays } from './ways.ts';
 
@@ -23,7 +27,7 @@ async function openNamed(
   return { ssl, name };
 }
 
-async function join({ scope }: Bench, name: string): Promise<Ssl> {
+async function joinNamed({ scope }: Bench, name: string): Promise<Ssl> {
   const ssl = await Ssl.attach(name);
   scope.after(() => ssl.free());
   return ssl;
@@ -41,7 +45,7 @@ inEveryWay(
       '-1 SYSCALL ERR_TLSHUB_SESSION_BUSY',
     );
     assert.equal(outcome(ssl, await ssl.release()), '1');
-    const next = await join(bench, name);
+    const next = await joinNamed(bench, name);
     assert.equal(next.sharing.reused, true);
     assert.equal(next.sharing.resumedAt, 4);
     assert.equal(next.getVersion(), bench.version);
@@ -73,7 +77,7 @@ inEveryWay(
     await child.printed('one +two.');
     child.child.kill('SIGKILL');
     await child.result;
-    const next = await join(bench, name);
+    const next = await joinNamed(bench, name);
     assert.equal(next.sharing.resumedAt, 4);
     assert.equal(await readExactly(next, 9), 'two three');
   },
@@ -87,7 +91,7 @@ inEveryWay(
       mode: 'turn',
       messages: { delimiter: '\n' },
     });
-    const other = await join(bench, name);
+    const other = await joinNamed(bench, name);
     assert.equal(String(await ssl.read(100)), 'one\n');
     assert.equal(String(await other.read(100)), 'two\n');
     assert.equal(String(await ssl.read(2)), 'th', 'a message in pieces');
@@ -122,3 +126,39 @@ test('a name that nobody opened: -1', async () => {
   const ssl = new Ssl();
   assert.equal(outcome(ssl, await ssl.attach('nobody opened this')), '-1 SYSCALL ERR_TLSHUB_NAME_UNKNOWN');
 });
+
+inEveryWay(
+  'manual commit: the next holder gets what was not committed, and the state',
+  async (bench) => {
+    const { ssl, name } = await openNamed(bench, 'one two three', { commit: 'manual' });
+    assert.equal(await readExactly(ssl, 4), 'one ');
+    assert.equal(await ssl.commit(), 1);
+    assert.equal(await ssl.setState(Buffer.from('after one')), 1);
+    assert.equal(await readExactly(ssl, 4), 'two ');
+    assert.equal(await ssl.release(), 1);
+    const next = await joinNamed(bench, name);
+    assert.deepEqual([next.sharing.resumedAt, String(next.state)], [4, 'after one']);
+    assert.equal(await readExactly(next, 9), 'two three');
+    assert.equal(await next.setState(Buffer.alloc(64 * 1024 + 1)), -1);
+    assert.equal((next.lastError as NodeJS.ErrnoException).code, 'ERR_TLSHUB_INVALID_OPTION');
+  },
+  'shared',
+);
+
+inEveryWay(
+  'activateOnReceipt leaves the session to a command',
+  async (bench) => {
+    const { ssl, name } = await openNamed(bench, 'wake up');
+    const directory = tempDir(bench.scope);
+    const run: [string, ...string[]] = ['sh', '-c', 'echo "$TLSHUB_REASON" >reason'];
+    assert.equal(await ssl.activateOnReceipt({ run, cwd: directory }), 1);
+    assert.equal(await ssl.write('x'), -1);
+    const reason = join(directory, 'reason');
+    await waitFor(() => existsSync(reason) && readFileSync(reason, 'utf8') === 'data\n', {
+      what: 'the command',
+    });
+    const next = await joinNamed(bench, name);
+    assert.equal(await readExactly(next, 7), 'wake up');
+  },
+  'shared',
+);
