@@ -3,14 +3,13 @@
 import type { Socket } from 'node:net';
 import { messageOf, TlshubError } from '../errors.ts';
 import { decodeLine, encodeLine, LineDecoder } from '../protocol/line-codec.ts';
+import { keepReading } from './keep-reading.ts';
 
 /** Bytes that may wait for a peer that does not read; beyond, the connection is closed. */
 const MAX_UNSENT_BYTES = 16 * 1024 * 1024;
 
 /** Milliseconds in which what was sent before a close may still leave. */
 const LAST_WORDS_MS = 2_000;
-
-type WriteCallback = (error?: Error | null) => void;
 
 /** What the owner of a connection is told. */
 export interface MessageConnectionOwner {
@@ -90,21 +89,4 @@ export class MessageConnection {
     this.socket.once('close', () => clearTimeout(timer));
     this.socket.destroySoon();
   }
-}
-
-/**
- * A process gives its sessions back with its last words. A stream destroys itself when a write fails, and would lose
- * them when something was just being written to the process; its end comes by reading anyway.
- * @param unheard called when a write has failed
- */
-function keepReading(socket: Socket, unheard: () => void): void {
-  const swallowing = (callback: WriteCallback): WriteCallback => {
-    return (error) => {
-      if (error) unheard();
-      callback();
-    };
-  };
-  const { _write: write, _writev: writev } = socket;
-  socket._write = (chunk, encoding, callback) => write.call(socket, chunk, encoding, swallowing(callback));
-  socket._writev = (chunks, callback) => writev?.call(socket, chunks, swallowing(callback));
 }

@@ -57,8 +57,12 @@ async function obey(order: HolderOrder): Promise<unknown> {
   const entry = heldAs(order.as);
   const { socket } = entry;
   switch (order.do) {
-    case 'read':
-      return (await readBytes(socket, order.bytes)).toString('latin1');
+    case 'read': {
+      const bytes = await readBytes(socket, order.bytes);
+      // With `commit: 'auto'` the daemon is told in the same turn; this process may be killed once it has answered.
+      await new Promise((resolve) => setImmediate(resolve));
+      return bytes.toString('latin1');
+    }
     case 'write':
       await new Promise<void>((resolve, reject) => {
         socket.write(order.text, 'latin1', (error) => (error ? reject(error) : resolve()));

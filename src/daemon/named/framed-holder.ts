@@ -1,6 +1,7 @@
 // One holder of a named session: its framed lane, its place in the stream from the peer and in its own stream to the
 // peer, and both windows. Whatever breaks the rules of the frames ends this lane and nothing else.
 import { TlshubError } from '../../errors.ts';
+import { keepReading } from '../../link/keep-reading.ts';
 import {
   encodeFrame,
   encodeFrameHeader,
@@ -86,6 +87,8 @@ export class FramedHolder implements Lease {
   start(offset: number): void {
     this.skipTo(offset);
     const { socket } = this.lane;
+    // Its last acknowledgements count, whatever was being sent to it when it died.
+    keepReading(socket, () => {});
     socket.on('data', (chunk: Buffer) => this.#receive(chunk));
     socket.on('drain', () => this.#sendDueAck());
     socket.on('end', () => this.#applyEnd());
