@@ -1,6 +1,6 @@
 // `tlshub sessions`: the user's sessions in the daemon, one a line.
 import type { Command } from 'commander';
-import type { SessionReport } from '../../daemon/status.ts';
+import type { SessionReport } from '../../protocol/session-report.ts';
 import { type ClientFlags, clientCommand, examples, openLink } from '../client.ts';
 import { printResult, table, valueText } from '../output.ts';
 

@@ -2,13 +2,11 @@
 // fails, or the time is over, its command is started once, with a handle to take the session over and the reason. A
 // command that cannot start, or dies at once, is tried again with back-off; then the session is closed.
 import { TlshubError } from '../../errors.ts';
+import type { ActivationReason } from '../../protocol/session-report.ts';
 import type { Handles } from '../handles.ts';
 import type { Logger } from '../log.ts';
 import type { CommandEnd, CommandOrder, CommandRunner } from './command-runner.ts';
 import type { NamedSession } from './named-session.ts';
-
-/** Why a command is started. */
-export type ActivationReason = 'data' | 'close' | 'error' | 'timeout';
 
 /** What a session is parked with. */
 export interface ParkOrder {
