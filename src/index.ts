@@ -15,8 +15,8 @@ export type { AgentOptions } from './wrapper/agent.ts';
 export type { AttachOptions } from './wrapper/attach.ts';
 export type { Connect, ShareableConnectionOptions, TlshubSocket } from './wrapper/connect.ts';
 export type { SessionInfo } from './wrapper/sessions.ts';
-export type { SharedOptions } from './wrapper/shared-options.ts';
 export type { SharingInfo } from './wrapper/sharing-info.ts';
+export type { SharedOptions } from './wrapper/sharing-options.ts';
 export { Agent, attach, connect, createSecureContext, sessions, TlshubError };
 
 const own = { Agent, attach, connect, createSecureContext, sessions, TlshubError };

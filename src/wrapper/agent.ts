@@ -8,8 +8,8 @@ import type { TLSSocket } from 'node:tls';
 import { TlshubError } from '../errors.ts';
 import { connect, type ShareableConnectionOptions } from './connect.ts';
 import { HttpLease } from './http-lease.ts';
-import { resolveSharedOptions, type SharedOptions } from './shared-options.ts';
 import { SharedSocket } from './shared-socket.ts';
+import { resolveSharedOptions, type SharedOptions } from './sharing-options.ts';
 
 /** Options of {@link Agent}: those of https.Agent (`keepAlive` is always true) and two more. */
 export interface AgentOptions extends https.AgentOptions {

@@ -3,8 +3,8 @@ import { TlshubError } from '../errors.ts';
 import { socketDirectory } from '../link/socket-path.ts';
 import type { CommitKind } from '../protocol/session-name.ts';
 import type { TlshubSocket } from './connect.ts';
-import { checkCommit, checkWait } from './shared-options.ts';
 import { SharedSocket } from './shared-socket.ts';
+import { checkCommit, checkWait } from './sharing-options.ts';
 
 /** Options of {@link attach}. */
 export interface AttachOptions {

@@ -9,9 +9,9 @@ import { nodeConnect } from './node-connect.ts';
 import type { OnRead } from './on-read.ts';
 import { resolveRequest } from './resolve-request.ts';
 import type { SessionVerbs } from './session-verbs.ts';
-import { resolveSharedOptions, type SharedOptions } from './shared-options.ts';
 import { SharedSocket } from './shared-socket.ts';
 import { type SharingInfo, undecided } from './sharing-info.ts';
+import { resolveSharedOptions, type SharedOptions } from './sharing-options.ts';
 
 /** Options of tls.connect with the first parameter of the mission: whether a shared session is wanted. */
 export type ShareableConnectionOptions = ConnectionOptions & { shared?: boolean | SharedOptions };

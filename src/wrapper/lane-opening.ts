@@ -12,7 +12,7 @@ import { DaemonLink, type LaneEnd, type LaneHolder } from './daemon-link.ts';
 import { connectToDaemon, MAX_ATTEMPTS, meansNoDaemon, meansTryAgain, pauseIfBusy } from './daemon-socket.ts';
 import { type StreamHandle, takeHandle } from './lane-handle.ts';
 import type { SocketSettings } from './resolve-request.ts';
-import type { NamedSettings } from './shared-options.ts';
+import type { NamedSettings } from './sharing-options.ts';
 
 /** What a lane is wanted for. */
 export type LaneTarget = { waitMs: number; socket: SocketSettings } & (

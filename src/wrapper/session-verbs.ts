@@ -5,8 +5,8 @@ import { TlshubError } from '../errors.ts';
 import { MAX_STATE_BYTES, MAX_TIMER_MS } from '../protocol/limits.ts';
 import { flawOfName } from '../protocol/session-name.ts';
 import { detachSocket } from './detach.ts';
-import { checkWait } from './shared-options.ts';
 import type { SharedSocket } from './shared-socket.ts';
+import { checkWait } from './sharing-options.ts';
 
 /** What the verbs are called, on a shared socket. */
 export interface SessionVerbs {

@@ -17,7 +17,7 @@ import { codeOf } from '#src/errors.js';
 import { type AttachOptions, attach } from '#src/wrapper/attach.js';
 import { connect, type TlshubSocket } from '#src/wrapper/connect.js';
 import { sessions } from '#src/wrapper/sessions.js';
-import type { SharedOptions } from '#src/wrapper/shared-options.js';
+import type { SharedOptions } from '#src/wrapper/sharing-options.js';
 
 let ca: Authority;
 let leaf: Certificate;

@@ -3,7 +3,7 @@
 import { type Command, InvalidArgumentError, Option } from 'commander';
 import type { MessageRule } from '../../protocol/message-splitter.ts';
 import { SESSION_MODES, type SessionMode } from '../../protocol/session-name.ts';
-import type { SharedOptions } from '../../wrapper/shared-options.ts';
+import type { SharedOptions } from '../../wrapper/sharing-options.ts';
 import { UsageError } from '../exit-codes.ts';
 import { parseDuration } from '../units.ts';
 

@@ -1,6 +1,6 @@
 // How long one call of the SSL verbs waits: without end, for a time, or for one turn of the event loop, and until a
 // signal aborts it. Knows nothing of sockets.
-import { checkWait } from '../shared-options.ts';
+import { checkWait } from '../sharing-options.ts';
 
 /** How a call waits. */
 export interface WaitOptions {

@@ -6,7 +6,7 @@ import { TlshubError } from '../../errors.ts';
 import { type AttachOptions, attach as attachSocket } from '../attach.ts';
 import { connect as connectSocket, type ShareableConnectionOptions, type TlshubSocket } from '../connect.ts';
 import type { ParkOptions } from '../session-verbs.ts';
-import type { SharedOptions } from '../shared-options.ts';
+import type { SharedOptions } from '../sharing-options.ts';
 import { SslDescription } from './description.ts';
 import type { SslErrorClass } from './error-class.ts';
 import { busyError, invalidArgument, sslLibraryError, timedOutError, uninitializedError } from './errors.ts';
