@@ -26,7 +26,6 @@ import type { Transport, TransportCallback } from './transport.ts';
 
 /** How far the socket's lane has come. `given-up` is after release or detach. */
 type Phase = 'opening' | 'open' | 'given-up' | 'in-process';
-
 /** A socket on a session of the daemon. */
 export class SharedSocket extends Socket implements LaneRequester {
   declare readonly release: SessionVerbs['release'];
@@ -305,6 +304,7 @@ export class SharedSocket extends Socket implements LaneRequester {
     const ticket = this.#tls.getSession();
     if (ticket !== undefined) this.emit('session', ticket);
     if (this.destroyed) return;
+    this.#lineBytesRead -= lane.head.length;
     this.framed?.start(lane.head);
     if (headLater && lane.head.length > 0) this.push(lane.head);
     this.#holding.run();
@@ -322,7 +322,7 @@ export class SharedSocket extends Socket implements LaneRequester {
     this.#transport = undefined;
     giveHandle(this, lane.handle, lane.carrier);
     if (!this.#referenced) super.unref();
-    this.#lineBytesRead = lane.handle.bytesRead - lane.head.length;
+    this.#lineBytesRead = lane.handle.bytesRead;
     this.#lineBytesWritten = lane.handle.bytesWritten;
     // A native reader that takes the handle when it hears of the connection finds these bytes in the buffer; a
     // listener for `data` must not get them before `secureConnect`.
