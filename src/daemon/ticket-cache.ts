@@ -1,12 +1,10 @@
 // TLS session tickets, one per session key and uid, for resumption. ALWAYS: a ticket serves only the key it was
 // issued under. NEVER: a ticket outlives the peer's certificate, or leaves the daemon; wrappers get an opaque name.
 import { createHash } from 'node:crypto';
+import { TICKET_NAME_PREFIX } from '../protocol/session-key.ts';
 
 /** Longest life of a ticket whatever the peer says (RFC 8446 §4.6.1 allows seven days). */
 const MAX_TICKET_AGE_MS = 24 * 60 * 60 * 1000;
-
-/** Prefix of the opaque name that stands for a ticket outside the daemon. */
-export const TICKET_NAME_PREFIX = 'tlshub-ticket:';
 
 interface Entry {
   ticket: Buffer;

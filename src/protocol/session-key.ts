@@ -83,3 +83,6 @@ export const SECRET_KEY_FIELDS: readonly (keyof SessionKey)[] = ['key', 'pfx', '
 export function canonicalSessionKey(key: SessionKey): string {
   return JSON.stringify(Object.keys(sessionKeyFields).map((field) => key[field as keyof SessionKey]));
 }
+
+/** Beginning of the opaque name that stands for a session ticket outside the daemon. */
+export const TICKET_NAME_PREFIX = 'tlshub-ticket:';

@@ -2,9 +2,11 @@
 // or unable to cross to the daemon. An option that is not here makes a request unshareable. The predicates pass only
 // what is plainly valid; everything else is left to node:tls, which throws as it always does. docs/options.md shows
 // the same table, and a test compares the two. Options of HTTP libraries are in http-options.ts.
+
 import { ADDRCONFIG, ALL, V4MAPPED } from 'node:dns';
 import { isIPv4, isIPv6 } from 'node:net';
 import { encodeAlpn, isAlpnWire } from '../protocol/alpn.ts';
+import { TICKET_NAME_PREFIX } from '../protocol/session-key.ts';
 import { httpOptions } from './http-options.ts';
 
 /**
@@ -30,14 +32,11 @@ export interface OptionRule {
   valid(value: unknown, options: Readonly<Record<string, unknown>>): boolean;
 }
 
-/** First bytes of a session that a shared socket gives out: the name of a ticket that the daemon keeps. */
-export const SESSION_TOKEN_PREFIX = 'tlshub-ticket:';
-
 /** True for a session that a shared socket gave out. It means nothing to node:tls. */
 export function isSessionToken(session: unknown): boolean {
   return (
     Buffer.isBuffer(session) &&
-    session.toString('latin1', 0, SESSION_TOKEN_PREFIX.length) === SESSION_TOKEN_PREFIX
+    session.toString('latin1', 0, TICKET_NAME_PREFIX.length) === TICKET_NAME_PREFIX
   );
 }
 

@@ -1,7 +1,8 @@
 // The ticket cache: one ticket for a key, for a time, and names that tell nothing.
 import assert from 'node:assert/strict';
 import { type TestContext, test } from 'node:test';
-import { TICKET_NAME_PREFIX, TicketCache, ticketName } from '#src/daemon/ticket-cache.js';
+import { TicketCache, ticketName } from '#src/daemon/ticket-cache.js';
+import { TICKET_NAME_PREFIX } from '#src/protocol/session-key.js';
 
 const FAR = Number.POSITIVE_INFINITY;
 const DAY_MS = 24 * 60 * 60 * 1000;
