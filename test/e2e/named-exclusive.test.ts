@@ -1,8 +1,11 @@
 // Issue 3, `exclusive` mode: one holder at a time, others wait in the order in which they came; the name belongs to one
 // session key; unread bytes, state and the end stay for the next holder. Real processes, a real daemon, a real origin.
 import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import { createServer, type Socket } from 'node:net';
 import { before, test } from 'node:test';
 import { type CountingOrigin, countingOrigin } from '#helpers/counting-origin.js';
+import { listen } from '#helpers/listen.js';
 import { pattern } from '#helpers/pattern.js';
 import { fileScope } from '#helpers/scope.js';
 import { startTestDaemon, type TestDaemon } from '#helpers/test-daemon.js';
@@ -134,10 +137,18 @@ test('P2, issue 3: another key, mode or message rule under the same name is ERR_
 });
 
 test('issue 3: the failure of an opener with other options is not mine', async () => {
-  const dead = connectTo('other failure', { port: 1 });
-  const [failed, mine] = await Promise.allSettled([holders[0].tell(dead), join(holders[1], 'other failure')]);
-  assert.equal(failed.status === 'rejected' && (failed.reason as OrderFailure).code, 'ECONNREFUSED');
-  assert.equal(mine.status, 'fulfilled');
+  const silent = createServer();
+  const reached = once(silent, 'connection');
+  const port = await listen(silent);
+  const failed = holders[0].tell(connectTo('other failure', { port }));
+  const [connection] = (await reached) as [Socket];
+  // The name is being opened now: whoever comes waits for that.
+  const mine = join(holders[1], 'other failure');
+  await daemon.sessions();
+  connection.destroy();
+  silent.close();
+  await refused(failed, 'ECONNRESET');
+  assert.equal((await mine).reused, false);
 });
 
 test('P6, issue 3: release leaves unread bytes, state and offset to the next holder', async () => {
