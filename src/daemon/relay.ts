@@ -48,7 +48,7 @@ export class Relay implements Lease, Occupant {
     for (const part of session.unread.splice(0)) this.#deliver(part);
     // With a gone peer the rest of the stream is already in the TLS socket's buffer; its end follows its bytes.
     if (session.peerEnded) this.sessionOnPeerEnd();
-    else session.tls.resume();
+    else if (!socket.writableNeedDrain) session.tls.resume();
     socket.resume();
     // A client may have ended its side while it waited for the reply.
     if (socket.readableEnded) this.#laneOnEnd();

@@ -20,6 +20,7 @@ export async function detachSocket(socket: SharedSocket, link: DaemonLink, lane:
   socket.pause();
   const arrived = collectArrivals(socket);
   const { delivered } = await link.call('detach', { lane, sent: socket.sentBytes });
+  // Not before: a daemon that is busy goes on delivering to who takes everything.
   await arrived.until(Number(delivered));
   const unread = Buffer.concat([...takeBuffered(socket), ...arrived.chunks]);
   const handed = link.call('detached', { lane, unread: unread.length });
@@ -48,8 +49,8 @@ function collectArrivals(socket: SharedSocket) {
   socket.divert((chunk) => {
     chunks.push(chunk);
     check?.();
+    return check !== undefined;
   });
-  socket._read(0);
   const until = (delivered: number) =>
     new Promise<void>((resolve, reject) => {
       const socketOnClose = () =>
@@ -60,6 +61,7 @@ function collectArrivals(socket: SharedSocket) {
         socket.off('close', socketOnClose);
         resolve();
       };
+      socket._read(0);
       check();
     });
   return { chunks, until };

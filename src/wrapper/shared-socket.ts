@@ -61,7 +61,7 @@ export class SharedSocket extends Socket implements LaneRequester {
   readonly #ending = new LaneEnding();
   #laneEofSeen = false;
   #endSent: 0 | -1 | undefined;
-  #takeChunk: ((chunk: Buffer) => void) | undefined;
+  #takeChunk: ((chunk: Buffer) => boolean) | undefined;
   #settings: SocketSettings = {};
   /** Settings that the daemon knows of. */
   readonly #told: SocketSettings;
@@ -127,8 +127,8 @@ export class SharedSocket extends Socket implements LaneRequester {
     return (this.#transport?.bytesWritten ?? ofLane()) + this.#holding.heldBytes;
   }
 
-  /** From now on the lane's bytes go to `take` instead of the stream (detach). */
-  divert(take: (chunk: Buffer) => void): void {
+  /** From now on the lane's bytes go to `take` instead of the stream (detach); it answers whether to read on. */
+  divert(take: (chunk: Buffer) => boolean): void {
     this.#takeChunk = take;
   }
 
@@ -203,10 +203,7 @@ export class SharedSocket extends Socket implements LaneRequester {
       this.#ending.await(this.#lane?.link, () => this.#applyLaneEof());
       return false;
     }
-    if (this.#takeChunk !== undefined) {
-      this.#takeChunk(chunk as Buffer);
-      return true;
-    }
+    if (this.#takeChunk !== undefined) return this.#takeChunk(chunk as Buffer);
     if (this.#feeder !== undefined) return this.#feeder.feed(chunk as Buffer);
     return super.push(chunk, encoding);
   }
