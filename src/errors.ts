@@ -7,6 +7,8 @@ export const ERROR_CODES = {
   ERR_TLSHUB_BLOB_MISSING:
     'A request names a CA list by hash that the daemon does not hold (the wrapper sends it and asks again).',
   ERR_TLSHUB_CLOSED: 'The session was closed by the operator, a limit or a timer; the message says which.',
+  ERR_TLSHUB_CONFIG: 'The configuration file of the daemon cannot be used; the message says where and why.',
+  ERR_TLSHUB_CONTEXT_UNKNOWN: 'The daemon has no context of this name for this process.',
   ERR_TLSHUB_DAEMON_LOST: 'The daemon went away while the session was in use.',
   ERR_TLSHUB_DAEMON_UNREACHABLE: 'No daemon answers and none could be started.',
   ERR_TLSHUB_DIRECTORY: 'The directory of the socket is missing, not private, not ours or not writable.',

@@ -6,6 +6,7 @@ import { Agent } from './wrapper/agent.ts';
 import { attach } from './wrapper/attach.ts';
 import { connect } from './wrapper/connect.ts';
 import { createSecureContext } from './wrapper/secure-context.ts';
+import { createServer } from './wrapper/server/create-server.ts';
 import { sessions } from './wrapper/sessions.ts';
 
 export type * from 'node:tls';
@@ -14,12 +15,15 @@ export type { TlshubErrorCode } from './errors.ts';
 export type { AgentOptions } from './wrapper/agent.ts';
 export type { AttachOptions } from './wrapper/attach.ts';
 export type { Connect, ShareableConnectionOptions, TlshubSocket } from './wrapper/connect.ts';
+export type { ShareableServerOptions, TlshubServer } from './wrapper/server/create-server.ts';
+export type { ServerSharedOptions } from './wrapper/server/server-sharing.ts';
+export type { ServerSharingInfo } from './wrapper/server/share-server.ts';
 export type { SessionInfo } from './wrapper/sessions.ts';
 export type { SharingInfo } from './wrapper/sharing-info.ts';
 export type { SharedOptions } from './wrapper/sharing-options.ts';
-export { Agent, attach, connect, createSecureContext, sessions, TlshubError };
+export { Agent, attach, connect, createSecureContext, createServer, sessions, TlshubError };
 
-const own = { Agent, attach, connect, createSecureContext, sessions, TlshubError };
+const own = { Agent, attach, connect, createSecureContext, createServer, sessions, TlshubError };
 
 /** All of node:tls with the names above in place; what an application changes on node:tls is seen through it. */
 const tlshub: typeof nodeTls & typeof own = Object.assign(Object.create(nodeTls), own);

@@ -79,6 +79,18 @@ export const NUMBER_FLAGS: readonly NumberFlag[] = [
     help: 'most sessions with equal options',
   },
   { field: 'maxConnections', name: 'max-connections', ...count, help: 'most connections from processes' },
+  {
+    field: 'maxHandshakes',
+    name: 'max-handshakes',
+    ...count,
+    help: 'most handshakes of clients at once; more wait',
+  },
+  {
+    field: 'maxHandshakesPerAddress',
+    name: 'max-handshakes-per-address',
+    ...count,
+    help: 'most handshakes at once from one address; more are turned away',
+  },
   { field: 'maxBufferedBytes', name: 'max-buffered', ...size, help: 'most bytes in the buffers of one user' },
   { field: 'ticketCacheSize', name: 'ticket-cache', ...count, help: 'most TLS tickets kept for resumption' },
 ];
@@ -100,6 +112,7 @@ class NumberOption extends Option {
 /** What commander makes of the flags. */
 export type DaemonFlags = Partial<Pick<DaemonConfig, NumberField>> & {
   directory?: string;
+  config?: string;
   logLevel?: string;
   peerCredentials: boolean;
 };
@@ -120,6 +133,10 @@ export function addDirectoryOption(command: Command): Command {
 /** Adds all flags of a daemon to a verb. */
 export function addDaemonOptions(command: Command): Command {
   addDirectoryOption(command);
+  command.option(
+    '-c, --config <FILE>',
+    'file that defines contexts (default: tlshub.toml in the directory, if it is there)',
+  );
   const level = new Option(
     '--log-level <LEVEL>',
     `least level that is logged (default: ${DEFAULT_CONFIG.logLevel})`,
@@ -136,6 +153,7 @@ export function addDaemonOptions(command: Command): Command {
 /** The settings that the flags mean, defaults filled in. Throws {@link UsageError}. */
 export function configOf({
   directory,
+  config,
   logLevel = DEFAULT_CONFIG.logLevel,
   ...flags
 }: DaemonFlags): DaemonConfig {
@@ -144,15 +162,18 @@ export function configOf({
     NUMBER_FLAGS.map(({ field }) => [field, flags[field] ?? DEFAULT_CONFIG[field]]),
   ) as Pick<DaemonConfig, NumberField>;
   const { peerCredentials } = flags;
-  return { ...numbers, directory: directoryOf({ directory }), logLevel, peerCredentials };
+  const configFile = config === undefined ? null : resolve(config);
+  return { ...numbers, directory: directoryOf({ directory }), configFile, logLevel, peerCredentials };
 }
 
 /** The flags again as `tlshub daemon` takes them, without `--directory`: for a daemon that is started. */
-export function flagsFor({ logLevel, peerCredentials, ...flags }: DaemonFlags): string[] {
+export function flagsFor({ config, logLevel, peerCredentials, ...flags }: DaemonFlags): string[] {
   const numbers = NUMBER_FLAGS.flatMap(({ field, name, show }) => {
     const value = flags[field];
     return value === undefined ? [] : [`--${name}`, show(value)];
   });
   const level = logLevel === undefined ? [] : ['--log-level', logLevel];
-  return [...level, ...(peerCredentials ? [] : ['--no-peer-credentials']), ...numbers];
+  // The daemon runs in another directory.
+  const file = config === undefined ? [] : ['--config', resolve(config)];
+  return [...file, ...level, ...(peerCredentials ? [] : ['--no-peer-credentials']), ...numbers];
 }

@@ -1,7 +1,8 @@
 // The checks of `tlshub doctor`: each looks at one thing, changes nothing, and says what to do when it is wrong. They
 // print nothing; commands/doctor.ts does.
-import { lstatSync, statSync } from 'node:fs';
+import { existsSync, lstatSync, statSync } from 'node:fs';
 import { join } from 'node:path';
+import { CONFIG_NAME } from '../daemon/config.ts';
 import type { StatusReport } from '../daemon/status.ts';
 import { codeOf, messageOf } from '../errors.ts';
 import { checkPrivateDirectory } from '../link/private-directory.ts';
@@ -45,6 +46,7 @@ export async function runChecks(directory: string): Promise<CheckResult[]> {
     'log file': () => checkLog(directory),
     socket: () => checkSocket(directory),
     daemon: () => checkDaemon(directory),
+    configuration: () => checkConfiguration(directory),
   };
   const results: CheckResult[] = [];
   for (const [check, run] of Object.entries(checks)) results.push({ check, ...(await run()) });
@@ -145,5 +147,31 @@ async function checkDaemon(directory: string): Promise<Finding> {
       return note('none runs', 'one is started at first use, or by "tlshub start"');
     }
     return failed(messageOf(error), `look into ${join(directory, LOG_NAME)}, then: tlshub stop`);
+  }
+}
+
+/** Looks at the file of the daemon that runs, or at the one that the next daemon would find. */
+async function checkConfiguration(directory: string): Promise<Finding> {
+  const file = (await configFileOf(directory)) ?? join(directory, CONFIG_NAME);
+  if (!existsSync(file))
+    return note(`${file} does not exist`, 'only needed for contexts: docs/configuration.md');
+  const { loadContexts } = await import('../daemon/contexts/load-contexts.ts');
+  try {
+    const names = [...loadContexts(file).keys()];
+    return ok(`${file} defines ${names.length === 0 ? 'no contexts' : `contexts: ${names.join(', ')}`}`);
+  } catch (error) {
+    return failed(
+      messageOf(error),
+      'mend it, then "tlshub reload"; a daemon that runs goes on with what it had, and none can be started',
+    );
+  }
+}
+
+async function configFileOf(directory: string): Promise<string | null> {
+  try {
+    const { status } = await (await openLink({ directory })).call('status', {});
+    return (status as Partial<StatusReport>).contexts?.file ?? null;
+  } catch {
+    return null;
   }
 }

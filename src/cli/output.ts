@@ -22,6 +22,9 @@ export type Style = keyof typeof STYLES;
 
 /** What to do about an error, where its message does not say it by itself. */
 const HELP: Readonly<Record<string, string>> = {
+  ERR_TLSHUB_CONFIG: 'mend it, then "tlshub reload"; docs/configuration.md has every key',
+  ERR_TLSHUB_CONTEXT_UNKNOWN:
+    '"tlshub doctor" lists the contexts; the log of the daemon says why it was refused',
   ERR_TLSHUB_DAEMON_LOST: 'look into the log of the daemon ("tlshub doctor" shows where) and try again',
   ERR_TLSHUB_DAEMON_UNREACHABLE: 'start a daemon with "tlshub start", or ask "tlshub doctor" what is wrong',
   ERR_TLSHUB_DIRECTORY: '"tlshub doctor" checks the directory',

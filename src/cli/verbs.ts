@@ -7,6 +7,7 @@ import { demoCommand } from './commands/demo.ts';
 import { doctorCommand } from './commands/doctor.ts';
 import { drainCommand } from './commands/drain.ts';
 import { inspectCommand } from './commands/inspect.ts';
+import { reloadCommand } from './commands/reload.ts';
 import { sessionsCommand } from './commands/sessions.ts';
 import { startCommand } from './commands/start.ts';
 import { statusCommand } from './commands/status.ts';
@@ -23,6 +24,7 @@ export const VERBS: readonly (() => Command)[] = [
   sessionsCommand,
   inspectCommand,
   closeCommand,
+  reloadCommand,
   drainCommand,
   doctorCommand,
 ];

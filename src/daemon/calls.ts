@@ -5,6 +5,7 @@ import type { LinkCallOf, linkCalls } from '../protocol/messages.ts';
 import { looksLikeHandle } from '../protocol/session-name.ts';
 import type { BlobStore } from './blob-store.ts';
 import type { DaemonConfig } from './config.ts';
+import type { Contexts } from './contexts/contexts.ts';
 import type { Handles } from './handles.ts';
 import type { Lease } from './lease.ts';
 import type { LinkPeer } from './link-peer.ts';
@@ -16,6 +17,8 @@ import type { Names } from './named/names.ts';
 import { Parking } from './named/parking.ts';
 import type { Pool } from './pool.ts';
 import { Relay } from './relay.ts';
+import type { Groups } from './server/groups.ts';
+import { SERVER_CALL_HANDLERS } from './server/server-calls.ts';
 import type { Session } from './session.ts';
 import type { SessionTable } from './session-table.ts';
 import { applySocketSettings } from './socket-settings.ts';
@@ -27,7 +30,9 @@ export interface CallServices {
   pool: Pool;
   handles: Handles;
   blobs: BlobStore;
+  contexts: Contexts;
   names: Names;
+  groups: Groups;
   runner: CommandRunner;
   log: Logger;
   config: DaemonConfig;
@@ -47,6 +52,8 @@ type Handler<Name extends CallName> = (
 
 /** The handlers by call. */
 export const CALL_HANDLERS: { readonly [Name in CallName]: Handler<Name> } = {
+  ...SERVER_CALL_HANDLERS,
+
   async release({ pool, handles, names }, link, call) {
     const lease = leaseOf(link, call.lane);
     if (lease instanceof FramedHolder) {
@@ -79,6 +86,7 @@ export const CALL_HANDLERS: { readonly [Name in CallName]: Handler<Name> } = {
     const lease = leaseOf(link, call.lane);
     if (lease instanceof FramedHolder) {
       const { session } = lease;
+      session.away = true;
       await lease.release(call.sent, call.received ?? lease.acknowledgedOffset);
       return { delivered: 0, handle: handles.issue(session) };
     }
@@ -205,6 +213,10 @@ export const CALL_HANDLERS: { readonly [Name in CallName]: Handler<Name> } = {
     return { status: status() };
   },
 
+  reload({ contexts }) {
+    return { ...contexts.reload() };
+  },
+
   drain({ drain }, _link, call) {
     return { deadline: drain(call.deadline) };
   },
@@ -262,6 +274,7 @@ async function sessionToPark(
     throw new TlshubError('ERR_TLSHUB_INVALID_CALL', 'park: a handle, or a lane with its counts');
   const holder = framedOf(link, lane);
   holder.named.refuseParkWhileBusy(holder);
+  holder.session.away = true;
   await holder.release(sent, received);
   return holder.named;
 }

@@ -13,10 +13,15 @@ export function isLogLevel(text: string): text is LogLevel {
   return (LOG_LEVELS as readonly string[]).includes(text);
 }
 
+/** Name of the configuration file in the daemon's directory. */
+export const CONFIG_NAME = 'tlshub.toml';
+
 /** Settings of one daemon. Times are in milliseconds, sizes in bytes. */
 export interface DaemonConfig {
   /** Directory of the socket, the lock and the log: absolute, private (0700) and ours. */
   readonly directory: string;
+  /** Absolute path of the configuration file; `null` is `tlshub.toml` in the directory, if it is there. */
+  readonly configFile: string | null;
   /** Check on accept that the other process has our uid; `false` only where the host offers no such check. */
   readonly peerCredentials: boolean;
   /** Least level that is logged. */
@@ -43,6 +48,10 @@ export interface DaemonConfig {
   readonly maxSessionsPerKey: number;
   /** Most accepted connections (links and lanes). */
   readonly maxConnections: number;
+  /** Most handshakes of clients in flight, all together; more wait their turn. */
+  readonly maxHandshakes: number;
+  /** Most handshakes in flight from one address; more are turned away. */
+  readonly maxHandshakesPerAddress: number;
   /** Most bytes that all sessions of one uid may hold in buffers together. */
   readonly maxBufferedBytes: number;
   /** Most TLS session tickets kept for resumption. */
@@ -51,6 +60,7 @@ export interface DaemonConfig {
 
 /** Defaults of everything but the directory. */
 export const DEFAULT_CONFIG = {
+  configFile: null,
   peerCredentials: true,
   logLevel: 'info',
   idleExitMs: 10 * 60_000,
@@ -64,6 +74,8 @@ export const DEFAULT_CONFIG = {
   maxSessions: 10_000,
   maxSessionsPerKey: 1_024,
   maxConnections: 20_000,
+  maxHandshakes: 1_024,
+  maxHandshakesPerAddress: 256,
   maxBufferedBytes: 256 * 1024 * 1024,
   ticketCacheSize: 10_000,
 } as const satisfies Omit<DaemonConfig, 'directory'>;

@@ -9,7 +9,7 @@ import {
 import { TlshubError } from '../errors.ts';
 import { isAlpnWire } from '../protocol/alpn.ts';
 import { splitCa } from '../protocol/ca-blob.ts';
-import type { SessionKey } from '../protocol/session-key.ts';
+import type { ContextKey, SessionKey } from '../protocol/session-key.ts';
 import { fitsUnixSocket } from '../protocol/unix-path.ts';
 
 /** node:tls warns of short primes, but takes this word for "the default ones". */
@@ -50,10 +50,10 @@ export function toConnectOptions(
 
 /**
  * The part of {@link toConnectOptions} that a SecureContext holds.
- * @param key what a client asked for
+ * @param key what a client asked for, or a context
  * @param ca the certificates named by `key.ca`; `bundled` when the daemon trusts the same by default
  */
-export function toSecureContextOptions(key: SessionKey, ca: Buffer | 'bundled'): SecureContextOptions {
+export function toSecureContextOptions(key: ContextKey, ca: Buffer | 'bundled'): SecureContextOptions {
   const options = present({
     ca: ca === 'bundled' ? null : splitCa(ca),
     cert: key.cert?.map(decode) ?? null,
@@ -98,7 +98,7 @@ function decode(base64: string): Buffer {
 }
 
 /** Keys take a passphrase only as text; PFX archives also take bytes that are none. */
-function passphrase(key: SessionKey): string | Buffer | null {
+function passphrase(key: ContextKey): string | Buffer | null {
   if (key.passphrase === null) return null;
   const bytes = decode(key.passphrase);
   return key.key === null ? bytes : bytes.toString();

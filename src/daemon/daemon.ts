@@ -6,6 +6,7 @@ import { PROTOCOL_VERSION } from '../protocol/limits.ts';
 import { VERSION } from '../version.ts';
 import { BlobStore } from './blob-store.ts';
 import type { DaemonConfig } from './config.ts';
+import { Contexts, type ReloadReport } from './contexts/contexts.ts';
 import { Handles } from './handles.ts';
 import { Janitor } from './janitor.ts';
 import { LaneDesk } from './lane-desk.ts';
@@ -17,6 +18,9 @@ import { CommandRunner } from './named/command-runner.ts';
 import { Names } from './named/names.ts';
 import { Pool } from './pool.ts';
 import { receive, turnAway } from './reception.ts';
+import { Groups } from './server/groups.ts';
+import { HandshakeGate } from './server/handshake-gate.ts';
+import { ServerMaterial } from './server/server-material.ts';
 import type { Session } from './session.ts';
 import { SessionTable } from './session-table.ts';
 import { addCounters, addTraffic, countNamed, noTraffic, type StatusReport } from './status.ts';
@@ -40,8 +44,10 @@ export class Daemon {
   readonly #handles = new Handles();
   readonly #blobs = new BlobStore();
   readonly #links = new Links();
+  readonly #contexts: Contexts;
   readonly #pool: Pool;
   readonly #names: Names;
+  readonly #groups: Groups;
   readonly #runner = new CommandRunner({
     maxRunning: MAX_RUNNING_COMMANDS,
     maxStartsPerSecond: MAX_COMMAND_STARTS_PER_SECOND,
@@ -66,6 +72,8 @@ export class Daemon {
     this.closed = new Promise((resolve) => {
       this.#resolveClosed = resolve;
     });
+    const { directory, configFile } = config;
+    this.#contexts = new Contexts({ directory, configFile, log });
     const tickets = new TicketCache(config.ticketCacheSize);
     const upstream = new Upstream({ blobs: this.#blobs, tickets, connectTimeoutMs: config.connectTimeoutMs });
     this.#pool = new Pool({
@@ -76,6 +84,17 @@ export class Daemon {
       sessionOnClosed: (session) => this.#sessionOnClosed(session),
     });
     this.#names = new Names({ pool: this.#pool, table: this.#table, handles: this.#handles });
+    this.#groups = new Groups({
+      table: this.#table,
+      names: this.#names,
+      handles: this.#handles,
+      material: new ServerMaterial({ blobs: this.#blobs, contexts: this.#contexts }),
+      contexts: this.#contexts,
+      gate: new HandshakeGate(config),
+      log,
+      maxSessions: config.maxSessions,
+      sessionOnClosed: (session) => this.#sessionOnClosed(session),
+    });
     this.#lanes = new LaneDesk({
       helloTimeoutMs: config.helloTimeoutMs,
       log: this.#log,
@@ -84,15 +103,17 @@ export class Daemon {
       handles: this.#handles,
       names: this.#names,
       upstream,
+      contexts: this.#contexts,
       awaitLink: (processId, timeoutMs) => this.#links.await(processId, timeoutMs),
     });
   }
 
   /**
-   * Takes its place in the directory and listens. Rejects with ERR_TLSHUB_ALREADY_RUNNING, _DIRECTORY, _SOCKET_PATH or
-   * _PEER_CREDENTIALS.
+   * Takes its place in the directory and listens. Rejects with ERR_TLSHUB_ALREADY_RUNNING, _CONFIG, _DIRECTORY,
+   * _SOCKET_PATH or _PEER_CREDENTIALS.
    */
   async start(): Promise<void> {
+    this.#contexts.load();
     this.#listener = await Listener.open({
       directory: this.#config.directory,
       checkPeerCredentials: this.#config.peerCredentials,
@@ -108,6 +129,7 @@ export class Daemon {
       pool: this.#pool,
       lanes: this.#lanes,
       names: this.#names,
+      groups: this.#groups,
       linkCount: () => this.#links.size,
       onIdle: () => void this.drain(0, 'nobody needed it'),
     });
@@ -122,6 +144,11 @@ export class Daemon {
   drain(deadlineMs = this.#config.drainDeadlineMs, reason = 'asked to'): Promise<void> {
     this.#draining ??= this.#drain(deadlineMs, reason);
     return this.#draining;
+  }
+
+  /** Reads the configuration file again. Throws ERR_TLSHUB_CONFIG when nothing of it was taken; the log has it too. */
+  reload(): ReloadReport {
+    return this.#contexts.reload();
   }
 
   /** What `tlshub status` shows. */
@@ -144,6 +171,7 @@ export class Daemon {
         waiting: this.#pool.waiting,
         ...countNamed(this.#names.all()),
       },
+      contexts: this.#contexts.counts(),
       commands: { running: this.#runner.running, queued: this.#runner.queued },
       counters: addCounters(this.#pool.counters, this.#closedTraffic, this.#table.all()),
       memory: { rss, heapUsed, external },
@@ -154,6 +182,7 @@ export class Daemon {
     this.#log.info({ deadlineMs, reason, lanes: this.#lanes.size }, 'draining');
     await this.#listener?.close();
     this.#pool.drain();
+    this.#groups.drain();
     for (const link of this.#links.all()) link.send({ event: 'drain', deadline: deadlineMs });
     // A command that is started now would find nobody to attach to.
     for (const named of [...this.#names.all()]) if (named.parking !== undefined) named.unpark();
@@ -205,7 +234,9 @@ export class Daemon {
         pool: this.#pool,
         handles: this.#handles,
         blobs: this.#blobs,
+        contexts: this.#contexts,
         names: this.#names,
+        groups: this.#groups,
         runner: this.#runner,
         log: this.#log,
         config: this.#config,
@@ -217,7 +248,10 @@ export class Daemon {
         },
       },
       onHello: (greeted) => this.#links.add(greeted),
+      onAnswer: (answering, answer) => this.#groups.linkOnAnswer(answering, answer),
+      onMessage: (speaking) => this.#groups.linkOnMessage(speaking),
       onClose: (closed) => {
+        this.#groups.linkOnClose(closed);
         this.#links.remove(closed);
         this.#blobs.forget(closed);
       },

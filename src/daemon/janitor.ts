@@ -6,6 +6,7 @@ import type { DaemonConfig } from './config.ts';
 import type { LaneDesk } from './lane-desk.ts';
 import type { Names } from './named/names.ts';
 import type { Pool } from './pool.ts';
+import type { Groups } from './server/groups.ts';
 import type { Session } from './session.ts';
 import type { SessionTable } from './session-table.ts';
 
@@ -20,6 +21,7 @@ interface JanitorOptions {
   pool: Pool;
   lanes: LaneDesk;
   names: Names;
+  groups: Groups;
   /** Processes that are linked now. */
   linkCount(): number;
   /** Nobody has needed the daemon for `idleExitMs`. */
@@ -45,6 +47,7 @@ export class Janitor {
     this.#options.pool.sweepIdle(nowMs);
     this.#sweepDetached(nowMs);
     this.#options.names.sweep(nowMs);
+    this.#options.groups.sweep(nowMs);
     this.#sweepBuffers();
     this.#watchIdleness(nowMs);
   }
@@ -88,9 +91,9 @@ export class Janitor {
   }
 
   #watchIdleness(nowMs: number): void {
-    const { table, names, pool, config, linkCount, onIdle } = this.#options;
+    const { table, names, groups, pool, config, linkCount, onIdle } = this.#options;
     // A session that has ended may still have something for a reader, or a command to start.
-    const live = table.size + names.all().size;
+    const live = table.size + names.all().size + groups.all().size;
     if (live > 0 || pool.opening > 0 || linkCount() > 0) this.#neededAtMs = nowMs;
     else if (config.idleExitMs > 0 && nowMs - this.#neededAtMs >= config.idleExitMs) onIdle();
   }

@@ -7,6 +7,8 @@ import { encodeLine } from '../protocol/line-codec.ts';
 import { type LaneCall, type LaneReply, parseLaneCall } from '../protocol/messages.ts';
 import { looksLikeHandle } from '../protocol/session-name.ts';
 import { encodeError } from '../protocol/wire-error.ts';
+import { contextOf } from './contexts/context-use.ts';
+import type { Contexts } from './contexts/contexts.ts';
 import type { Handles } from './handles.ts';
 import { Lane } from './lane.ts';
 import type { Lease } from './lease.ts';
@@ -33,6 +35,7 @@ interface LaneDeskOptions {
   handles: Handles;
   names: Names;
   upstream: Upstream;
+  contexts: Contexts;
   /** The link with this process id, when its hello has come or comes within the time a hello may take. */
   awaitLink(processId: string, timeoutMs: number): Promise<LinkPeer | undefined>;
 }
@@ -120,11 +123,13 @@ export class LaneDesk {
     abandoned: AbortSignal,
   ): Promise<Leased | Joined> {
     const { key, wait: waitMs, named } = call;
-    if (!this.#options.upstream.knowsTrust(key)) throw new TlshubError('ERR_TLSHUB_BLOB_MISSING');
+    const context = contextOf(key, uid, this.#options.contexts);
+    if (context === undefined && !this.#options.upstream.knowsTrust(key))
+      throw new TlshubError('ERR_TLSHUB_BLOB_MISSING');
     const onOpenEvent: OnOpenEvent = ([name, args]) => {
       if (!abandoned.aborted) socket.write(encodeLine({ event: 'open', name, args }));
     };
-    const request = { uid, key, waitMs, abandoned, onOpenEvent };
+    const request = { uid, key, context, waitMs, abandoned, onOpenEvent };
     if (named === undefined) return this.#options.pool.lease(request);
     const { linger: lingerMs, ...rest } = named;
     return this.#options.names.join({ ...request, ...rest, lingerMs });
@@ -200,12 +205,15 @@ export class LaneDesk {
     const resumedAt = named.join(holder);
     const commit = (call.call === 'lease' ? call.named?.commit : call.commit) ?? 'auto';
     const state = named.state === null ? null : named.state.toString('base64');
-    const framed = { name: named.name, mode: options.mode, commit, resumedAt, state };
+    const { name } = named;
+    const framed = { name, mode: options.mode, commit, resumedAt, writtenAt: session.bytesToPeer, state };
     // Who waited for the handshake was told of its events as they came.
     const events = call.call === 'lease' && reused ? [...session.openEvents] : [];
     const reply: LaneReply = { rc: 1, session: session.id, reused, events, tls: session.info, framed };
     lane.socket.write(encodeLine(reply));
     session.leases += 1;
+    session.away = false;
+    session.home?.sessionOnLeased(session, link);
     this.#leases.add(holder);
     link?.leases.set(lane.holder.lane, holder);
     holder.start(resumedAt);
@@ -217,6 +225,7 @@ export class LaneDesk {
     const { socket } = lane;
     const { link, pid, uid } = lane.holder;
     session.holder = { pid, uid };
+    session.home?.sessionOnLeased(session, link);
     resetSocketSettings(session.tls, call.socket);
     // Who waited for the handshake was told of its events as they came.
     const events = call.call === 'lease' && reused ? [...session.openEvents] : [];

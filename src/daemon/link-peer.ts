@@ -30,6 +30,10 @@ interface LinkPeerOptions {
   log: Logger;
   /** The process has said its id. Throws when another link has the same. */
   onHello(link: LinkPeer): void;
+  /** Its application has answered a question. */
+  onAnswer(link: LinkPeer, answer: Extract<WireEvent, { event: 'answer' }>): void;
+  /** It has said something. */
+  onMessage(link: LinkPeer): void;
   onClose(link: LinkPeer): void;
 }
 
@@ -72,6 +76,7 @@ export class LinkPeer {
   }
 
   #receive(message: Record<string, unknown>): void {
+    this.#options.onMessage(this);
     if ('event' in message) {
       this.#receiveEvent(message);
       return;
@@ -142,6 +147,10 @@ export class LinkPeer {
   #receiveEvent(message: Record<string, unknown>): void {
     if (this.processId === '') throw new TlshubError('ERR_TLSHUB_PROTOCOL', 'the first message is not hello');
     const event = parseEvent(message);
+    if (event.event === 'answer') {
+      this.#options.onAnswer(this, event);
+      return;
+    }
     if (event.event !== 'lane-end')
       throw new TlshubError('ERR_TLSHUB_PROTOCOL', `${event.event} comes from the daemon`);
     const lease = this.leases.get(event.lane);

@@ -5,7 +5,9 @@
 import { TlshubError } from '../errors.ts';
 import { canonicalSessionKey, type SessionKey } from '../protocol/session-key.ts';
 import type { DaemonConfig } from './config.ts';
-import { type CloseManner, type Occupant, Session } from './session.ts';
+import type { ResolvedContext } from './contexts/contexts.ts';
+import { IdleWatch } from './idle-watch.ts';
+import { Session } from './session.ts';
 import type { SessionTable } from './session-table.ts';
 import type { TicketCache } from './ticket-cache.ts';
 import type { OnOpenEvent, Upstream } from './upstream.ts';
@@ -25,6 +27,8 @@ export interface LeaseRequest {
   uid: number;
   /** What session. */
   key: SessionKey;
+  /** What the key's `context` stands for; absent where it names none. */
+  context?: ResolvedContext | undefined;
   /** Milliseconds to wait when a limit is reached; 0 fails at once. */
   waitMs: number;
   /** Aborted when the holder is gone. */
@@ -101,9 +105,10 @@ export class Pool {
    * A session for one holder: an idle one of the same owner, or a new one, or the next that becomes free. Rejects
    * with OpenFailure (the peer's fault), ERR_TLSHUB_POOL_TIMEOUT, ERR_TLSHUB_LIMIT or ERR_TLSHUB_DRAINING.
    */
-  async lease({ uid, key, waitMs, abandoned, onOpenEvent }: LeaseRequest): Promise<Leased> {
+  async lease(request: LeaseRequest): Promise<Leased> {
     if (this.#draining) throw new TlshubError('ERR_TLSHUB_DRAINING');
-    const owner = ownerOf(uid, key);
+    const { uid, key, context, waitMs, abandoned } = request;
+    const owner = ownerOf(uid, key, context);
     let grant: Grant | undefined;
     if (!this.#waiters.some((waiter) => waiter.owner === owner)) {
       grant = this.#takeIdle(owner) ?? (this.#reserve(uid, owner) ? 'slot' : undefined);
@@ -111,7 +116,7 @@ export class Pool {
     grant ??= await this.#wait(uid, owner, waitMs, abandoned);
     const leased =
       grant === 'slot'
-        ? { session: await this.#open(uid, key, owner, onOpenEvent), reused: false }
+        ? { session: await this.#open(request, owner), reused: false }
         : { session: grant, reused: true };
     if (abandoned.aborted) {
       this.giveBack(leased.session);
@@ -128,11 +133,12 @@ export class Pool {
    * A new session for a life of its own: no idle one serves, for its peer must not have said anything to others.
    * Rejects as {@link lease}.
    */
-  async openAlone({ uid, key, waitMs, onOpenEvent }: Omit<LeaseRequest, 'abandoned'>): Promise<Session> {
+  async openAlone(request: Omit<LeaseRequest, 'abandoned'>): Promise<Session> {
     if (this.#draining) throw new TlshubError('ERR_TLSHUB_DRAINING');
-    const owner = ownerOf(uid, key);
+    const { uid, key, context, waitMs } = request;
+    const owner = ownerOf(uid, key, context);
     if (!this.#reserve(uid, owner)) await this.#wait(uid, owner, waitMs, new AbortController().signal, false);
-    return this.#open(uid, key, owner, onOpenEvent);
+    return this.#open(request, owner);
   }
 
   /** Takes back a session about whose bytes there is no doubt; it waits for the next holder, or serves one now. */
@@ -192,6 +198,7 @@ export class Pool {
   }
 
   #obstacleToPooling(session: Session): string | undefined {
+    if (session.side === 'server') return 'the session of a server is not pooled';
     if (session.tainted !== undefined) return session.tainted;
     if (session.peerEnded) return 'the peer has ended the session';
     if (session.hasUnread) return 'the peer sent bytes that nobody read';
@@ -204,19 +211,33 @@ export class Pool {
     return Date.now() - session.createdAtMs > this.#config.sessionAgeMs;
   }
 
-  async #open(uid: number, key: SessionKey, owner: string, onOpenEvent: OnOpenEvent): Promise<Session> {
+  async #open(
+    { uid, key, context, onOpenEvent }: Omit<LeaseRequest, 'abandoned'>,
+    owner: string,
+  ): Promise<Session> {
     this.#opening += 1;
     try {
       if (this.#draining) throw new TlshubError('ERR_TLSHUB_DRAINING');
-      const opened = await this.#upstream.open(key, owner, onOpenEvent);
+      const opened = await this.#upstream.open(key, owner, onOpenEvent, context);
       if (opened.info.resumed) this.counters.resumptions += 1;
       else this.counters.handshakes += 1;
-      const session = new Session({ id: this.#table.nextId(), uid, key, owner, ...opened }, (closed) => {
-        this.#forgetIdle(closed);
-        this.#table.move(closed, 'closed');
-        this.#freeSlot(uid, owner);
-        this.#sessionOnClosed(closed);
-      });
+      const session = new Session(
+        {
+          id: this.#table.nextId(),
+          uid,
+          side: 'client',
+          peer: key.path ?? `${key.host}:${key.port}`,
+          key,
+          owner,
+          ...opened,
+        },
+        (closed) => {
+          this.#forgetIdle(closed);
+          this.#table.move(closed, 'closed');
+          this.#freeSlot(uid, owner);
+          this.#sessionOnClosed(closed);
+        },
+      );
       this.#table.add(session);
       return session;
     } catch (error) {
@@ -350,40 +371,11 @@ class Tally<Key> {
   }
 }
 
-/** Watches an idle session: whatever its peer sends or does ends it, for nobody is there to be told. */
-class IdleWatch implements Occupant {
-  readonly #session: Session;
-  readonly #leave: () => void;
-
-  constructor(session: Session, leave: () => void) {
-    this.#session = session;
-    this.#leave = leave;
-    session.occupy(this);
-    session.tls.on('data', this.#tlsOnData);
-    session.tls.resume();
-  }
-
-  readonly #tlsOnData = () => this.#end('the peer sent bytes while the session was idle', 'abrupt');
-
-  sessionOnPeerEnd(): void {
-    this.#end('the peer ended the session while it was idle', 'orderly');
-  }
-
-  sessionOnClose(): void {
-    this.#leave();
-  }
-
-  sessionOnLeave(): void {
-    this.#session.tls.off('data', this.#tlsOnData);
-  }
-
-  #end(reason: string, manner: CloseManner): void {
-    this.#leave();
-    this.#session.close(reason, manner);
-  }
-}
-
-/** Session key and uid as one text: what must be equal before a session or a ticket may be used again. */
-export function ownerOf(uid: number, key: SessionKey): string {
-  return `${uid} ${canonicalSessionKey(key)}`;
+/**
+ * Session key and uid as one text: what must be equal before a session or a ticket may be used again. The version of a
+ * context is in it, so that nothing made with one certificate serves where a reload has brought another.
+ */
+export function ownerOf(uid: number, key: SessionKey, context?: ResolvedContext): string {
+  const owner = `${uid} ${canonicalSessionKey(key)}`;
+  return context === undefined ? owner : `${owner} context ${context.version}`;
 }

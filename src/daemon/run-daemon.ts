@@ -14,7 +14,7 @@ const EXIT_GRACE_MS = 1_000;
 
 /**
  * Runs a daemon in this process until it ends. SIGTERM and SIGINT drain it; a second signal ends the process at once
- * with exit code 1. Rejects when it cannot start; with a `readyFd` the starter and the log have been told then.
+ * with exit code 1; SIGHUP reads the configuration file again. Rejects when it cannot start; with a `readyFd` the starter and the log have been told then.
  * @param config its settings
  * @param readyFd descriptor for one line of JSON, `{"ready":true}` or `{"error":{code,message}}`, closed after it
  */
@@ -29,6 +29,7 @@ export async function runDaemon(config: DaemonConfig, readyFd?: number): Promise
     protectMemory(config, log);
     const daemon = new Daemon(config, log);
     drainOnSignals(daemon, log);
+    reloadOnHangup(daemon);
     await daemon.start();
     tellStarter(readyFd, { ready: true });
     await daemon.closed;
@@ -64,6 +65,16 @@ function drainOnSignals(daemon: Daemon, log: Logger): void {
   };
   process.on('SIGTERM', processOnSignal);
   process.on('SIGINT', processOnSignal);
+}
+
+function reloadOnHangup(daemon: Daemon): void {
+  process.on('SIGHUP', () => {
+    try {
+      daemon.reload();
+    } catch {
+      // It is in the log, and nothing has changed.
+    }
+  });
 }
 
 function tellStarter(readyFd: number | undefined, word: object): void {

@@ -4,10 +4,12 @@ import type { TLSSocket } from 'node:tls';
 import type { TlshubError } from '../errors.ts';
 import type { OpenEvent, TlsInfo } from '../protocol/messages.ts';
 import type { SessionKey } from '../protocol/session-key.ts';
+import type { SessionSide } from '../protocol/session-report.ts';
+import type { LinkPeer } from './link-peer.ts';
 import type { NamedSession } from './named/named-session.ts';
 
 /** The states of a session; each is a list in session-table.ts. */
-export const SESSION_STATES = ['leased', 'idle', 'detached', 'lingering', 'closed'] as const;
+export const SESSION_STATES = ['waiting', 'leased', 'idle', 'detached', 'lingering', 'closed'] as const;
 
 /** One of {@link SESSION_STATES}. */
 export type SessionState = (typeof SESSION_STATES)[number];
@@ -22,6 +24,14 @@ export interface Occupant {
   sessionOnLeave(): void;
 }
 
+/** Where a server's session belongs when no process holds it. */
+export interface SessionHome {
+  /** A process has it now; `link` is that process's, if it has one. */
+  sessionOnLeased(session: Session, link: LinkPeer | undefined): void;
+  /** Nobody holds it any more, and it lives on. */
+  sessionOnUnheld(named: NamedSession): void;
+}
+
 /** How a session is closed: with close_notify first, or at once. */
 export type CloseManner = 'orderly' | 'abrupt';
 
@@ -32,7 +42,11 @@ const ORDERLY_CLOSE_MS = 2_000;
 export interface SessionOrigin {
   id: string;
   uid: number;
-  key: SessionKey;
+  side: SessionSide;
+  /** Where the other end is, for people: `host:port`, or the path of a Unix socket. */
+  peer: string;
+  /** What it was opened for; `null` of a server's session. */
+  key: SessionKey | null;
   owner: string;
   tls: TLSSocket;
   info: TlsInfo;
@@ -43,7 +57,9 @@ export interface SessionOrigin {
 export class Session {
   readonly id: string;
   readonly uid: number;
-  readonly key: SessionKey;
+  readonly side: SessionSide;
+  readonly peer: string;
+  readonly key: SessionKey | null;
   /** Session key and uid as one text: what a request must equal to share this session. */
   readonly owner: string;
   readonly tls: TLSSocket;
@@ -71,6 +87,10 @@ export class Session {
   holder: { pid: number | null; uid: number } | undefined;
   /** The life of its own that the session has, if it has one. */
   named: NamedSession | undefined;
+  /** The server that it came to. */
+  home: SessionHome | undefined;
+  /** It was left to somebody by a handle or to a command, and is not the server's to give away. */
+  away = false;
   /** Name and linger that the session is to have when its holder leaves it. */
   futureName: { name: string; lingerMs: number } | undefined;
   /** The peer has ended its side. */
@@ -93,6 +113,8 @@ export class Session {
   constructor(origin: SessionOrigin, onClosed: (session: Session) => void) {
     this.id = origin.id;
     this.uid = origin.uid;
+    this.side = origin.side;
+    this.peer = origin.peer;
     this.key = origin.key;
     this.owner = origin.owner;
     this.tls = origin.tls;

@@ -1,7 +1,8 @@
 // What the daemon tells about itself and its sessions: the shapes behind `tlshub status`, `sessions` and `inspect`
 // and `tls.sessions()`. Nothing secret passes here: no key, passphrase, ticket or handle.
-import { SECRET_KEY_FIELDS } from '../protocol/session-key.ts';
+import { SECRET_KEY_FIELDS, type SessionKey } from '../protocol/session-key.ts';
 import type { ParkedReport, SessionReport } from '../protocol/session-report.ts';
+import type { ContextCounts } from './contexts/contexts.ts';
 import type { NamedSession } from './named/named-session.ts';
 import type { Session } from './session.ts';
 
@@ -19,6 +20,8 @@ export interface StatusReport {
   lanes: number;
   /** Now: sessions by state, being opened, named, parked; requests waiting. */
   sessions: Record<string, number>;
+  /** Of the configuration file, by side. */
+  contexts: ContextCounts;
   /** Commands of parked sessions. */
   commands: { running: number; queued: number };
   /** Since the start. */
@@ -38,8 +41,8 @@ export function describeSession(session: Session, detail?: 'in full'): SessionRe
     state: session.state === 'closed' ? 'ended' : session.state,
     name: named?.name ?? null,
     mode: named?.options.mode ?? null,
-    side: 'client',
-    peer: key.path ?? `${key.host}:${key.port}`,
+    side: session.side,
+    peer: session.peer,
     servername: info.servername === false ? null : info.servername,
     alpn: info.alpnProtocol === false ? null : info.alpnProtocol,
     protocol: info.protocol,
@@ -63,7 +66,7 @@ export function describeSession(session: Session, detail?: 'in full'): SessionRe
     waits: session.waits,
     waitMs: session.waitMs,
     reason: session.closeReason ?? session.tainted ?? named?.parking?.lastFailure ?? null,
-    ...(detail && { key: withoutSecrets(key) }),
+    ...(detail && key !== null && { key: withoutSecrets(key) }),
   };
 }
 
@@ -125,7 +128,7 @@ export function countNamed(all: ReadonlySet<NamedSession>): Record<'named' | 'pa
   return counts;
 }
 
-function withoutSecrets(key: Session['key']): Record<string, unknown> {
+function withoutSecrets(key: SessionKey): Record<string, unknown> {
   const shown: Record<string, unknown> = {};
   for (const [field, value] of Object.entries(key)) {
     if (value === null) continue;

@@ -14,6 +14,8 @@ import type { SessionKey } from '../protocol/session-key.ts';
 import { encodeError } from '../protocol/wire-error.ts';
 import type { BlobStore } from './blob-store.ts';
 import { toConnectOptions, toSecureContextOptions } from './connect-options.ts';
+import { keyWithContext } from './contexts/context-use.ts';
+import type { ResolvedContext } from './contexts/contexts.ts';
 import { clearOpensslErrors } from './openssl-errors.ts';
 import type { SessionOrigin } from './session.ts';
 import { type TicketCache, ticketName } from './ticket-cache.ts';
@@ -71,12 +73,18 @@ export class Upstream {
    * @param key what to connect to, and how
    * @param owner session key and uid as one text; a ticket of the same owner is used to resume
    * @param onOpenEvent told of the events on the way
+   * @param context what the key's `context` stands for
    */
-  open(key: SessionKey, owner: string, onOpenEvent: OnOpenEvent): Promise<OpenedUpstream> {
+  open(
+    key: SessionKey,
+    owner: string,
+    onOpenEvent: OnOpenEvent,
+    context?: ResolvedContext,
+  ): Promise<OpenedUpstream> {
     const events: OpenEvent[] = [];
     let tls: TLSSocket;
     try {
-      tls = connect(this.#connectOptions(key, owner));
+      tls = connect(this.#connectOptions(key, owner, context));
     } catch (error) {
       return Promise.reject(new OpenFailure(encodeError(error as Error)));
     } finally {
@@ -137,8 +145,9 @@ export class Upstream {
     this.#tickets.put(owner, ticket, validTo);
   }
 
-  #connectOptions(key: SessionKey, owner: string): ConnectionOptions {
-    const ca = this.#blobs.get(key.ca);
+  #connectOptions(asked: SessionKey, owner: string, context?: ResolvedContext): ConnectionOptions {
+    const key = context === undefined ? asked : keyWithContext(asked, context);
+    const ca = context?.ca ?? this.#blobs.get(key.ca);
     if (ca === undefined) throw new TlshubError('ERR_TLSHUB_BLOB_MISSING');
     const session = this.#tickets.get(owner);
     return {

@@ -11,6 +11,9 @@ export function blobHash(blob: string | Uint8Array): string {
   return createHash('sha256').update(blob).digest('hex');
 }
 
+/** The hash of a list without certificates, which trusts nobody. */
+export const NO_CA_SHA256 = blobHash('');
+
 /**
  * Entries of a `ca` option as one blob, or `undefined` when an entry holds the separator and so is no PEM text.
  * Equal contents give equal blobs, as strings or as bytes.

@@ -42,3 +42,6 @@ export const MAX_STATE_BYTES = 64 * 1024;
 
 /** Longest time that a timer can run (Node's own limit), in milliseconds. */
 export const MAX_TIMER_MS = 2 ** 31 - 1;
+
+/** Most connections that may wait, for the kernel's queue of a port and for sessions without a worker. */
+export const MAX_BACKLOG = 65_535;

@@ -2,31 +2,23 @@
 // way, not answered). PROTOCOL.md is the contract; test/repo compares its tables with the ones below.
 import * as v from 'valibot';
 import { ERROR_CODES, TlshubError, type TlshubErrorCode } from '../errors.ts';
-import { MAX_STATE_BYTES, MAX_TIMER_MS, MAX_WAIT_MS } from './limits.ts';
+import { MAX_TIMER_MS } from './limits.ts';
+import {
+  base64,
+  callId,
+  count,
+  laneId,
+  processId,
+  sessionId,
+  socketSettings,
+  stateBytes,
+  waitMs,
+  wireError,
+} from './message-fields.ts';
 import { messageRuleSchema } from './message-splitter.ts';
+import { serverCalls, serverEvents } from './server-messages.ts';
 import { sessionKeySchema, sha256Schema } from './session-key.ts';
 import { COMMIT_KINDS, SESSION_MODES, sessionNameSchema } from './session-name.ts';
-
-const base64 = v.pipe(v.string(), v.regex(/^[A-Za-z0-9+/]*={0,2}$/, 'is not base64'));
-const count = v.pipe(v.number(), v.safeInteger(), v.minValue(0));
-const waitMs = v.pipe(v.number(), v.integer(), v.minValue(0), v.maxValue(MAX_WAIT_MS));
-const processId = v.pipe(v.string(), v.regex(/^[0-9a-f]{32}$/, 'is not 128 bits in hexadecimal'));
-/** Names a lane within its process; drawn by the wrapper, never used twice. */
-const laneId = v.pipe(v.number(), v.safeInteger(), v.minValue(1));
-const stateBytes = v.pipe(
-  base64,
-  v.check((text) => Buffer.byteLength(text, 'base64') <= MAX_STATE_BYTES, 'is too long'),
-);
-const callId = v.pipe(v.number(), v.safeInteger(), v.minValue(1));
-const sessionId = v.pipe(v.string(), v.regex(/^s[1-9][0-9]*$/, 'is not a session id'));
-
-/** Settings of the TCP connection that each lease sets anew. */
-const socketSettings = v.strictObject({
-  noDelay: v.optional(v.boolean()),
-  keepAlive: v.optional(v.boolean()),
-  /** Milliseconds. */
-  keepAliveInitialDelay: v.optional(count),
-});
 
 /** Asks for a named session: join it, or open it. The lane is framed then (frame-codec.ts). */
 const namedSettings = v.strictObject({
@@ -167,15 +159,16 @@ export const linkCalls = {
     label: v.pipe(v.string(), v.maxLength(1024)),
     context: v.nullable(base64),
   }),
+  ...serverCalls,
   sessions: v.strictObject({ call: v.literal('sessions'), id: callId }),
   inspect: v.strictObject({ call: v.literal('inspect'), id: callId, session: sessionId }),
   close: v.strictObject({ call: v.literal('close'), id: callId, session: sessionId }),
   status: v.strictObject({ call: v.literal('status'), id: callId }),
+  /** Reads the configuration file again; all of it counts, or nothing. */
+  reload: v.strictObject({ call: v.literal('reload'), id: callId }),
   /** Ends the daemon: no new sessions, lanes may finish for `deadline` milliseconds. */
   drain: v.strictObject({ call: v.literal('drain'), id: callId, deadline: v.optional(waitMs) }),
 } as const;
-
-const wireError = v.looseObject({ code: v.optional(v.string()), message: v.string() });
 
 /** Events: neither side answers them. */
 export const events = {
@@ -189,6 +182,7 @@ export const events = {
   }),
   /** Daemon → wrapper: the peer has sent a session ticket; `ticket` is an opaque name of it, not the ticket. */
   ticket: v.strictObject({ event: v.literal('ticket'), lane: laneId, ticket: base64 }),
+  ...serverEvents,
   /** Daemon → wrapper: the daemon is shutting down; lanes may finish, new ones are refused. */
   drain: v.strictObject({ event: v.literal('drain'), deadline: count }),
 } as const;
@@ -259,6 +253,8 @@ const framedSchema = v.object({
   commit: v.picklist(COMMIT_KINDS),
   /** Offset of the next byte from the peer. */
   resumedAt: count,
+  /** Offset of the next byte to the peer: so many were taken for it since the session began. */
+  writtenAt: count,
   state: v.nullable(base64),
 });
 

@@ -2,6 +2,7 @@
 // daemon adds from the peer's credentials). The wrapper fills in every field, so the daemon never has a default of
 // its own. `null` means: the application did not set it and node:tls has no process-wide default for it.
 import * as v from 'valibot';
+import { sessionNameSchema } from './session-name.ts';
 
 const base64 = v.pipe(v.string(), v.regex(/^[A-Za-z0-9+/]*={0,2}$/, 'is not base64'));
 const text = v.nullable(v.string());
@@ -14,6 +15,39 @@ const protectedContents = v.nullable(
 
 /** A SHA-256 in lower-case hexadecimal; names a blob that travels once (`put`). */
 export const sha256Schema = v.pipe(v.string(), v.regex(/^[0-9a-f]{64}$/, 'is not a SHA-256 in hexadecimal'));
+
+/** What a secure context is made of, on either side of a connection; names are Node's, contents are base64. */
+export const contextFields = {
+  /** SHA-256 of the trusted CA certificates (see ca-blob.ts). */
+  ca: sha256Schema,
+  cert: contents,
+  key: protectedContents,
+  pfx: protectedContents,
+  passphrase: v.nullable(base64),
+  crl: contents,
+  dhparam: v.nullable(base64),
+  ciphers: text,
+  sigalgs: text,
+  ecdhCurve: text,
+  minVersion: text,
+  maxVersion: text,
+  secureProtocol: text,
+  secureOptions: integer,
+  honorCipherOrder: flag,
+  sessionIdContext: text,
+  /** Seconds. */
+  sessionTimeout: integer,
+  ticketKeys: v.nullable(base64),
+  allowPartialTrustChain: flag,
+  /** In order of preference (RFC 8879); a daemon whose Node knows no such option offers none. */
+  certificateCompression: v.nullable(v.array(v.picklist(['zlib', 'brotli', 'zstd']))),
+} as const;
+
+/** Schema of a secure context. */
+export const contextSchema = v.strictObject(contextFields);
+
+/** What a secure context is made of. */
+export type ContextKey = v.InferOutput<typeof contextSchema>;
 
 /** Fields of the session key as they travel; names are Node's where Node has one, contents are base64. */
 export const sessionKeyFields = {
@@ -42,29 +76,9 @@ export const sessionKeyFields = {
   requestOCSP: v.boolean(),
   /** Least size of a Diffie-Hellman prime, in bits. */
   minDHSize: integer,
-  /** SHA-256 of the trusted CA certificates (see ca-blob.ts). */
-  ca: sha256Schema,
-  cert: contents,
-  key: protectedContents,
-  pfx: protectedContents,
-  passphrase: v.nullable(base64),
-  crl: contents,
-  dhparam: v.nullable(base64),
-  ciphers: text,
-  sigalgs: text,
-  ecdhCurve: text,
-  minVersion: text,
-  maxVersion: text,
-  secureProtocol: text,
-  secureOptions: integer,
-  honorCipherOrder: flag,
-  sessionIdContext: text,
-  /** Seconds. */
-  sessionTimeout: integer,
-  ticketKeys: v.nullable(base64),
-  allowPartialTrustChain: flag,
-  /** In order of preference (RFC 8879); a daemon whose Node knows no such option offers none. */
-  certificateCompression: v.nullable(v.array(v.picklist(['zlib', 'brotli', 'zstd']))),
+  /** Name of a context of the daemon's configuration; the fields below are `null` then, and `ca` names the empty list. */
+  context: v.nullable(sessionNameSchema),
+  ...contextFields,
 } as const;
 
 /** Schema of a session key: every field present, none unknown. */

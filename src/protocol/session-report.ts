@@ -1,6 +1,9 @@
 // What the daemon tells of one session, in the replies of `sessions` and `inspect`.
 import type { SessionMode } from './session-name.ts';
 
+/** Which end of the TLS connection the daemon is. */
+export type SessionSide = 'client' | 'server';
+
 /** Why a command is started. */
 export type ActivationReason = 'data' | 'close' | 'error' | 'timeout';
 
@@ -23,8 +26,8 @@ export interface SessionReport {
   name: string | null;
   /** Of a named session; `null` of one that is pooled or handed over. */
   mode: SessionMode | null;
-  side: 'client';
-  /** `host:port` or the path of a Unix socket. */
+  side: SessionSide;
+  /** `host:port` or the path of a Unix socket; of a server's session the client's address. */
   peer: string;
   servername: string | null;
   alpn: string | null;

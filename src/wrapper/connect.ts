@@ -5,6 +5,7 @@ import type { ConnectionOptions, TLSSocket } from 'node:tls';
 import { TlshubError, type TlshubErrorCode } from '../errors.ts';
 import { socketDirectory } from '../link/socket-path.ts';
 import { normalizeConnectArguments } from './connect-arguments.ts';
+import { refuseOwnContext } from './context-key.ts';
 import { nodeConnect } from './node-connect.ts';
 import type { OnRead } from './on-read.ts';
 import { resolveRequest } from './resolve-request.ts';
@@ -21,7 +22,7 @@ export type TlshubSocket = TLSSocket & {
   sharing: SharingInfo;
   release(): Promise<void>;
   detach(): Promise<string>;
-} & Pick<SessionVerbs, 'commit' | 'setState' | 'setName' | 'park'> & { state: Buffer | null };
+} & Pick<SessionVerbs, 'commit' | 'setState' | 'setName' | 'park' | 'handOff'> & { state: Buffer | null };
 
 type Listener = () => void;
 
@@ -36,15 +37,20 @@ export interface Connect {
 /**
  * Opens a TLS session: `shared: true` (or an object of {@link SharedOptions}) in the daemon, else in the process.
  * Every overload, event and error is that of node:tls (Node docs, `tls.connect`). Throws as tls.connect does, and
- * ERR_TLSHUB_INVALID_OPTION for a wrong `shared`, ERR_TLSHUB_NOT_SHAREABLE when `fallback: false` meets an option
- * that cannot cross.
+ * ERR_TLSHUB_INVALID_OPTION for a wrong `shared`, ERR_TLSHUB_NOT_SHAREABLE when `fallback: false` (or a `context`)
+ * meets an option that cannot cross.
  */
 export const connect: Connect = (...args: unknown[]): TlshubSocket => {
   const { options, callback } = normalizeConnectArguments(args);
   const shared = resolveSharedOptions((options as ShareableConnectionOptions).shared);
   if (shared === undefined) return inProcess(args, null);
-  if (process.env.TLSHUB === 'off') return inProcess(args, 'TLSHUB=off');
-  const request = resolveRequest(options);
+  if (shared.context !== null) refuseOwnContext(options);
+  if (process.env.TLSHUB === 'off') {
+    // Without the context's certificate and trust it would be another connection than the one that is wanted.
+    if (shared.context !== null) refuse(args, options, 'TLSHUB=off, and only the daemon has its context');
+    return inProcess(args, 'TLSHUB=off');
+  }
+  const request = resolveRequest(options, shared.context);
   if (!request.shared) {
     if (shared.fallback) return inProcess(args, request.reason);
     refuse(args, options, request.reason);
@@ -116,6 +122,7 @@ function inProcess(args: unknown[], reason: string | null): TlshubSocket {
     setState: refuseWith('ERR_TLSHUB_NOT_LEASED'),
     setName: refuseWith('ERR_TLSHUB_NOT_LEASED'),
     park: refuseWith('ERR_TLSHUB_NOT_DETACHABLE'),
+    handOff: refuseWith('ERR_TLSHUB_NOT_DETACHABLE'),
     state: null,
   });
 }

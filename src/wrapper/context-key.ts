@@ -1,10 +1,11 @@
 // The part of the session key that tls.createSecureContext decides: certificates, keys, ciphers, versions, trust.
 // Used for the options of a connection and, by secure-context.ts, for those of a SecureContext. Never throws.
 import tls from 'node:tls';
-import { blobHash } from '../protocol/ca-blob.ts';
+import { TlshubError } from '../errors.ts';
+import { blobHash, NO_CA_SHA256 } from '../protocol/ca-blob.ts';
 import type { TrustedCa } from '../protocol/default-ca.ts';
 import type { SessionKey } from '../protocol/session-key.ts';
-import { bytesOf, OPTION_RULES, TLS_VERSIONS } from './options.ts';
+import { bytesOf, OPTION_RULES, type OptionRule, TLS_VERSIONS } from './options.ts';
 import { NODE_CIPHERS, nodeFunctions } from './process-settings.ts';
 import { trustedCa } from './trusted-ca.ts';
 
@@ -46,6 +47,17 @@ export interface ContextDescription {
   readonly ca: TrustedCa;
 }
 
+/** What is sent in place of a context that the daemon has: nothing, and trust in nobody. */
+export const EMPTY_CONTEXT: ContextDescription = {
+  ca: { sha256: NO_CA_SHA256, blob: () => undefined },
+  key: {
+    ...{ cert: null, key: null, pfx: null, passphrase: null, crl: null, dhparam: null, ciphers: null },
+    ...{ sigalgs: null, ecdhCurve: null, minVersion: null, maxVersion: null, secureProtocol: null },
+    ...{ secureOptions: null, honorCipherOrder: null, sessionIdContext: null, sessionTimeout: null },
+    ...{ ticketKeys: null, allowPartialTrustChain: null, certificateCompression: null },
+  },
+};
+
 /** True for a reason instead of a result. */
 export function isUnshareable(value: object): value is Unshareable {
   return 'reason' in value;
@@ -55,13 +67,15 @@ export function isUnshareable(value: object): value is Unshareable {
  * The first option that cannot cross or whose value is not plainly valid, as a reason; `undefined` when all may.
  * @param options own enumerable options
  * @param concerns which options matter; the values of others are not looked at, but their names must be known
+ * @param rules the table that says so, default that of tls.connect
  */
 export function refuseOptions(
   options: Options,
   concerns: 'all' | 'context' | 'not context',
+  rules: ReadonlyMap<string, OptionRule> = OPTION_RULES,
 ): string | undefined {
   for (const name of Object.keys(options)) {
-    const rule = OPTION_RULES.get(name);
+    const rule = rules.get(name);
     if (rule === undefined) return `option "${name}" is not known to tlshub`;
     const value = options[name];
     if (value === undefined) continue;
@@ -73,6 +87,27 @@ export function refuseOptions(
       : `option "${name}" has a value that is left to node:tls`;
   }
   return undefined;
+}
+
+/**
+ * Throws ERR_TLSHUB_INVALID_OPTION for an option whose place a context of the daemon takes: what it says would not be
+ * done.
+ * @param options as the application gave them
+ * @param rules the table that knows them, default that of tls.connect
+ */
+export function refuseOwnContext(
+  options: object,
+  rules: ReadonlyMap<string, OptionRule> = OPTION_RULES,
+): void {
+  const own = Object.entries(options).find(([name, value]) => {
+    const isOfContext = name === 'secureContext' || rules.get(name)?.context === true;
+    return isOfContext && value !== undefined && value !== null;
+  });
+  if (own === undefined) return;
+  throw new TlshubError(
+    'ERR_TLSHUB_INVALID_OPTION',
+    `"${own[0]}" and "shared.context" exclude each other: the context of the daemon decides it`,
+  );
 }
 
 /**

@@ -12,6 +12,7 @@ import {
   parseEvent,
   parseLaneReply,
   parseLinkReply,
+  type WireEvent,
 } from '../protocol/messages.ts';
 import { decodeError } from '../protocol/wire-error.ts';
 import { VERSION } from '../version.ts';
@@ -37,6 +38,17 @@ export interface LaneHolder {
   linkOnDrain(): void;
 }
 
+/** An event about a server of this process. */
+export type ListenerEvent = Extract<WireEvent, { listener: number }>;
+
+/** A server of this process, told what the daemon says about it. */
+export interface ListenerHolder {
+  linkOnListenerEvent(event: ListenerEvent): void;
+  /** The daemon goes away, or has gone (`error`): the server needs another link. */
+  linkOnDrain(): void;
+  linkOnLost(error: Error): void;
+}
+
 interface PendingCall {
   resolve(reply: LinkReply): void;
   reject(error: Error): void;
@@ -57,9 +69,11 @@ export class DaemonLink {
   #forgotten = false;
   #nextCall = 1;
   #nextLane = 1;
+  #nextListener = 1;
   #awaited = 0;
   readonly #calls = new Map<number, PendingCall>();
   readonly #holders = new Map<number, LaneHolder>();
+  readonly #listeners = new Map<number, ListenerHolder>();
 
   private constructor(directory: string, mayStart: boolean) {
     this.directory = directory;
@@ -101,6 +115,24 @@ export class DaemonLink {
     this.#closeIfUnused();
   }
 
+  /** A listener number that this link never gave before, with the server that is told about it. */
+  addListener(holder: ListenerHolder): number {
+    const listener = this.#nextListener++;
+    this.#listeners.set(listener, holder);
+    return listener;
+  }
+
+  /** Ends a server's interest in its number. */
+  removeListener(listener: number): void {
+    this.#listeners.delete(listener);
+    this.#closeIfUnused();
+  }
+
+  /** Sends an event; nothing answers it. */
+  sendEvent(event: WireEvent): void {
+    this.#connection?.send(event);
+  }
+
   /**
    * Makes a call and answers its reply. Rejects with the daemon's error, or with ERR_TLSHUB_DAEMON_LOST.
    * @param name a call of PROTOCOL.md
@@ -123,7 +155,7 @@ export class DaemonLink {
 
   /** Tells the daemon that the wrapper's side of a lane ends (PROTOCOL.md, `lane-end`). */
   sendLaneEnd(lane: number, rc: 0 | -1, bytes: number): void {
-    this.#connection?.send({ event: 'lane-end', lane, rc, bytes });
+    this.sendEvent({ event: 'lane-end', lane, rc, bytes });
   }
 
   /** Sends a blob, named by its SHA-256, in chunks. */
@@ -233,8 +265,15 @@ export class DaemonLink {
     if (event.event === 'drain') {
       this.forget();
       for (const holder of [...this.#holders.values()]) holder.linkOnDrain();
+      for (const holder of [...this.#listeners.values()]) holder.linkOnDrain();
       return;
     }
+    if ('listener' in event) {
+      this.#listeners.get(event.listener)?.linkOnListenerEvent(event);
+      return;
+    }
+    if (!('lane' in event))
+      throw new TlshubError('ERR_TLSHUB_PROTOCOL', `${event.event} comes from a wrapper`);
     const holder = this.#holders.get(event.lane);
     if (event.event === 'ticket') {
       holder?.linkOnTicket(Buffer.from(event.ticket, 'base64'));
@@ -251,7 +290,8 @@ export class DaemonLink {
   }
 
   #closeIfUnused(): void {
-    if (this.#forgotten && this.#holders.size === 0 && this.#calls.size === 0) this.#connection?.socket.end();
+    const isUnused = this.#holders.size === 0 && this.#listeners.size === 0 && this.#calls.size === 0;
+    if (this.#forgotten && isUnused) this.#connection?.socket.end();
   }
 
   #lose(cause: Error | undefined): void {
@@ -266,6 +306,9 @@ export class DaemonLink {
     for (const holder of holders) {
       holder.linkOnLaneEnd({ rc: -1, error: new TlshubError('ERR_TLSHUB_DAEMON_LOST') });
     }
+    const listeners = [...this.#listeners.values()];
+    this.#listeners.clear();
+    for (const holder of listeners) holder.linkOnLost(this.#lost);
   }
 }
 

@@ -23,6 +23,8 @@ export interface FramedSession {
   commit: CommitKind;
   /** Offset in the session of the first byte that this holder gets. */
   resumedAt: number;
+  /** Offset of the first byte that this holder writes. */
+  writtenAt: number;
   state: string | null;
 }
 

@@ -17,7 +17,13 @@ import type { NamedSettings } from './sharing-options.ts';
 /** What a lane is wanted for. */
 export type LaneTarget = { waitMs: number; socket: SocketSettings } & (
   | { call: 'lease'; key: SessionKey; caBlob: () => Buffer | undefined; named: NamedSettings | undefined }
-  | { call: 'attach'; handle: string; commit: CommitKind | undefined }
+  | {
+      call: 'attach';
+      handle: string;
+      commit: CommitKind | undefined;
+      /** The link to which the handle was offered, and no other; default the process's. */
+      link?: DaemonLink;
+    }
 );
 
 /** A lane that is open: raw bytes from here on. */
@@ -139,7 +145,9 @@ export class LaneOpening {
   async #run(): Promise<OpenLane> {
     let blobSentBy: DaemonLink | undefined;
     for (let attempt = 1; ; attempt++) {
-      const link = DaemonLink.for(this.#directory);
+      const target = this.#target;
+      const own = target.call === 'attach' ? target.link : undefined;
+      const link = own ?? DaemonLink.for(this.#directory);
       this.#hold(link);
       const news = new HeldNews(this.#holder);
       const lane = link.addLane(news);
@@ -149,7 +157,7 @@ export class LaneOpening {
         let error = failure;
         link.removeLane(lane);
         // Once the application was told of a connection, a second one would be told twice.
-        if (this.#aborted || this.#told) throw error;
+        if (this.#aborted || this.#told || own !== undefined) throw error;
         try {
           if (await this.#sendMissingBlob(error, link, blobSentBy)) {
             // The daemon answers: this was no attempt that failed. The next daemon may have to be told again.

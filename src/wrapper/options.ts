@@ -54,23 +54,30 @@ const FAMILIES: readonly unknown[] = [0, 4, 6, 'IPv4', 'IPv6'];
 const COMPRESSIONS: readonly unknown[] = ['zlib', 'brotli', 'zstd'];
 const ALL_HINTS = ADDRCONFIG | V4MAPPED | ALL;
 
-type Check = (value: unknown) => boolean;
+/** Tells whether a value is plainly valid, whatever the other options are. */
+export type Check = (value: unknown) => boolean;
 
-const anything: Check = () => true;
-const isFunction: Check = (value) => typeof value === 'function';
-const isFalsy: Check = (value) => !value;
-const isNull: Check = (value) => value === null;
+/** Passes every value. */
+export const anything: Check = () => true;
+/** Passes functions. */
+export const isFunction: Check = (value) => typeof value === 'function';
+/** Passes what counts as absent where node:tls asks for truth. */
+export const isFalsy: Check = (value) => !value;
+/** Passes `null`, which counts as absent where node:tls says so. */
+export const isNull: Check = (value) => value === null;
 const isFlag: Check = (value) => typeof value === 'boolean';
 const isString: Check = (value) => typeof value === 'string';
 const isText: Check = (value) => typeof value === 'string' && value.length > 0 && !value.includes('\0');
 const isContents: Check = (value) => typeof value === 'string' || ArrayBuffer.isView(value);
 const isObject: Check = (value) => typeof value === 'object' && value !== null;
 
-const either =
+/** Passes what one of the checks passes. */
+export const either =
   (...checks: Check[]): Check =>
   (value) =>
     checks.some((check) => check(value));
-const one =
+/** Passes the given values. */
+export const one =
   (values: readonly unknown[]): Check =>
   (value) =>
     values.includes(value);
@@ -78,12 +85,14 @@ const list =
   (check: Check): Check =>
   (value) =>
     Array.isArray(value) && value.every(check);
-const integer =
+/** Passes whole numbers of a range, both ends included. */
+export const integer =
   (least: number, most: number): Check =>
   (value) =>
     Number.isInteger(value) && Number(value) >= least && Number(value) <= most;
 
-const INT32_MAX = 0x7fffffff;
+/** Largest number that many of Node's options may be. */
+export const INT32_MAX = 0x7fffffff;
 const isContentsOrList = either(isContents, list(isContents));
 /** Where an empty text is not the same as none. */
 const isSomeContents: Check = (value) => isContents(value) && value !== '';
@@ -120,7 +129,8 @@ function isPort(value: unknown, options: Readonly<Record<string, unknown>>): boo
   return integer(0, 0xffff)(value);
 }
 
-const isAlpn: Check = (value) =>
+/** Passes lists of ALPN protocols, as names or in wire form. */
+export const isAlpn: Check = (value) =>
   Array.isArray(value)
     ? value.every(isString) && encodeAlpn(value) !== undefined
     : ArrayBuffer.isView(value) && isAlpnWire(bytesOf(value));
@@ -141,9 +151,14 @@ export function bytesOf(view: ArrayBufferView): Uint8Array {
   return new Uint8Array(view.buffer, view.byteOffset, view.byteLength);
 }
 
-type Row = [name: string, note: string, valid?: OptionRule['valid']];
+/** Name, note and check of an option. */
+export type Row = [name: string, note: string, valid?: OptionRule['valid']];
 
-function rows(
+/**
+ * Rules of one kind, for a table.
+ * @param fallback check of the rows that have none
+ */
+export function rows(
   kind: Pick<OptionRule, 'class' | 'of' | 'context'>,
   fallback: Check,
   ...list: Row[]

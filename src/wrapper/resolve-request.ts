@@ -7,7 +7,7 @@ import tls, { type ConnectionOptions, type PeerCertificate } from 'node:tls';
 import { encodeAlpn } from '../protocol/alpn.ts';
 import type { SessionKey } from '../protocol/session-key.ts';
 import { fitsUnixSocket } from '../protocol/unix-path.ts';
-import { describeContext, isUnshareable, type Options, refuseOptions } from './context-key.ts';
+import { describeContext, EMPTY_CONTEXT, isUnshareable, type Options, refuseOptions } from './context-key.ts';
 import { bytesOf, isIpAddress } from './options.ts';
 import {
   defaultRejectUnauthorized,
@@ -65,24 +65,28 @@ export interface UnshareableRequest {
 /**
  * The session key of a call of tls.connect, or why it cannot be shared. Never throws.
  * @param options as tls.connect takes them; `shared` is not looked at
+ * @param contextName of a context of the daemon's; the options have passed refuseOwnContext then
  */
-export function resolveRequest(options: ConnectionOptions): SharedRequest | UnshareableRequest {
+export function resolveRequest(
+  options: ConnectionOptions,
+  contextName: string | null = null,
+): SharedRequest | UnshareableRequest {
   try {
     // Only own enumerable options count, as in node:tls; getters are asked once.
-    return resolveOptions({ ...options });
+    return resolveOptions({ ...options }, contextName);
   } catch (error) {
     return unshareable(`the options cannot be read: ${(error as Error).message}`);
   }
 }
 
-function resolveOptions(options: Options): SharedRequest | UnshareableRequest {
+function resolveOptions(options: Options, contextName: string | null): SharedRequest | UnshareableRequest {
   const refused =
     processObstacle() ??
     refuseUndefined(options) ??
     refuseOptions(options, options.secureContext ? 'not context' : 'all') ??
     refuseTarget(options);
   if (refused !== undefined) return unshareable(refused);
-  const context = contextOf(options);
+  const context = contextName === null ? contextOf(options) : EMPTY_CONTEXT;
   if (isUnshareable(context)) return unshareable(context.reason);
 
   const check = options.checkServerIdentity ?? tls.checkServerIdentity;
@@ -108,6 +112,7 @@ function resolveOptions(options: Options): SharedRequest | UnshareableRequest {
     checkServerIdentity: isCustomCheck,
     requestOCSP: Boolean(options.requestOCSP),
     minDHSize: (options.minDHSize as number | undefined) ?? 1024,
+    context: contextName,
     ca: context.ca.sha256,
     cert: part.cert,
     key: part.key,
@@ -210,7 +215,11 @@ function absolute(path: string): string {
   return path.startsWith('\0') ? path : resolvePath(path);
 }
 
-function alpn(protocols: unknown): string | null {
+/**
+ * A list of ALPN protocols as it travels; none and an empty one are `null`.
+ * @param protocols value of `ALPNProtocols`, plainly valid
+ */
+export function alpn(protocols: unknown): string | null {
   if (!protocols) return null;
   const list = Array.isArray(protocols) ? encodeAlpn(protocols as string[]) : bytesOf(protocols as DataView);
   return list === undefined || list.byteLength === 0 ? null : Buffer.from(list).toString('base64');

@@ -26,9 +26,10 @@ export interface SessionVerbs {
   detach(): Promise<string>;
   /**
    * Named sessions with `commit: 'manual'`: everything that was taken from the stream is consumed; resolves when the
-   * daemon knows. Rejects with ERR_TLSHUB_NOT_LEASED.
+   * daemon knows. Rejects with ERR_TLSHUB_NOT_LEASED, and ERR_TLSHUB_INVALID_OPTION for bytes that were not taken.
+   * @param offset only the bytes before this offset in the peer's stream (`sharing.resumedAt` is that of the first)
    */
-  commit(): Promise<void>;
+  commit(offset?: number): Promise<void>;
   /**
    * Named sessions: keeps opaque state of the application with the session, for the next holder's `state`. Rejects
    * with ERR_TLSHUB_INVALID_OPTION when it is over 64 KiB.
@@ -40,6 +41,12 @@ export interface SessionVerbs {
    * @param linger milliseconds that it stays without a holder; default the daemon's
    */
   setName(name: string, linger?: number): Promise<void>;
+  /**
+   * Sessions of a server: gives the session, with what is unread, to another worker, now or when one comes; that gets
+   * the event `adopt`. Rejects with ERR_TLSHUB_NOT_LEASED, or ERR_TLSHUB_NOT_DETACHABLE when it does not survive.
+   * @param state as with `setState`
+   */
+  handOff(state?: Uint8Array): Promise<void>;
   /**
    * Leaves the session to a command, which the daemon starts when bytes arrive, the peer closes, the session fails or
    * the time is over; this process may exit. Rejects as `detach` does, and with ERR_TLSHUB_SESSION_BUSY while another
@@ -103,12 +110,17 @@ const VERBS = {
     return handle;
   },
 
-  async commit(this: SharedSocket): Promise<void> {
+  async commit(this: SharedSocket, given?: number): Promise<void> {
     const { link, lane } = this.lease;
     const { framed } = this;
     if (framed === undefined)
       throw new TlshubError('ERR_TLSHUB_UNSUPPORTED', 'only named sessions are committed');
-    const offset = framed.consumedOffset;
+    const offset = given ?? framed.consumedOffset;
+    if (!Number.isSafeInteger(offset) || offset < 0 || offset > framed.consumedOffset)
+      throw new TlshubError(
+        'ERR_TLSHUB_INVALID_OPTION',
+        `the offset must be at most ${framed.consumedOffset}`,
+      );
     if (framed.isCommitted(offset)) return;
     framed.noteCommitting(offset);
     await link.call('commit', { lane, offset });
@@ -132,6 +144,21 @@ const VERBS = {
       ...(linger !== undefined && { linger: checkWait(linger, 'linger') }),
     });
     this.sharing.name = name;
+  },
+
+  async handOff(this: SharedSocket, state?: Uint8Array): Promise<void> {
+    if (this.localTls !== undefined)
+      throw new TlshubError('ERR_TLSHUB_NOT_DETACHABLE', `the session is not shared: ${this.sharing.reason}`);
+    const { link, lane } = this.lease;
+    if (this.framed === undefined) {
+      const why = 'the sessions of this server do not outlive it: listen for "adopt", or say `survive: true`';
+      throw new TlshubError('ERR_TLSHUB_NOT_DETACHABLE', why);
+    }
+    if (state !== undefined) await this.setState(state);
+    await flushed(this);
+    await giveAway(this, (received) => link.call('handOff', { lane, sent: this.sentBytes, received }));
+    this.giveUp();
+    this.destroy();
   },
 
   async park(this: SharedSocket, options: ParkOptions): Promise<void> {

@@ -28,6 +28,7 @@ export interface SharedSocketOptions {
 /** Codes of tlshub that mean: this host cannot share now. They allow TLS in the process. */
 export const ALLOWS_FALLBACK: ReadonlySet<string | undefined> = new Set([
   'ERR_TLSHUB_BLOB_MISSING',
+  'ERR_TLSHUB_CONFIG',
   'ERR_TLSHUB_DAEMON_LOST',
   'ERR_TLSHUB_DAEMON_UNREACHABLE',
   'ERR_TLSHUB_DIRECTORY',

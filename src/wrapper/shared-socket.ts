@@ -35,6 +35,7 @@ export class SharedSocket extends Socket implements LaneRequester {
   declare readonly setState: SessionVerbs['setState'];
   declare readonly setName: SessionVerbs['setName'];
   declare readonly park: SessionVerbs['park'];
+  declare readonly handOff: SessionVerbs['handOff'];
   /** Opaque state that the application keeps with a named session; see `setState`. */
   state: Buffer | null = null;
   readonly encrypted = true;

@@ -13,18 +13,28 @@ export interface SharingInfo {
   name: string | null;
   /** Named sessions: offset in the peer's stream of the first byte that this socket gets. */
   resumedAt: number | null;
+  /** Named sessions: offset in our own stream of the first byte that this socket writes. */
+  writtenAt: number | null;
   /** Why the session is not shared, or did not go back to the pool. */
   reason: string | null;
 }
 
 /** The state before anything is known. */
 export function undecided(): SharingInfo {
-  return { shared: false, reused: false, sessionId: null, name: null, resumedAt: null, reason: null };
+  return {
+    shared: false,
+    reused: false,
+    sessionId: null,
+    name: null,
+    resumedAt: null,
+    writtenAt: null,
+    reason: null,
+  };
 }
 
 /** What the daemon's reply says. */
 export function describeSharing(reply: Extract<LaneReply, { rc: 1 }>): SharingInfo {
   const { reused, session: sessionId, framed } = reply;
-  const { name = null, resumedAt = null } = framed ?? {};
-  return { shared: true, reused, sessionId, name, resumedAt, reason: null };
+  const { name = null, resumedAt = null, writtenAt = null } = framed ?? {};
+  return { shared: true, reused, sessionId, name, resumedAt, writtenAt, reason: null };
 }

@@ -16,6 +16,11 @@ import {
 export interface SharedOptions {
   /** Name of the session: join it, or open it. Without a name the session is a pooled one. */
   name?: string;
+  /**
+   * Name of a context that the daemon's configuration defines: its certificate, key, trust, versions and ciphers are
+   * used, and the options of node:tls for these must be absent. There is no TLS in the process then (`fallback`).
+   */
+  context?: string;
   /** Named sessions: who may read, one holder, any in turn, or all (`exclusive`). */
   mode?: SessionMode;
   /** Named sessions: milliseconds that it stays with no holder (60,000). */
@@ -42,14 +47,17 @@ export interface NamedSettings {
 /** Checked options with their defaults. */
 export interface ResolvedSharedOptions {
   named: NamedSettings | undefined;
+  /** Name of the daemon's context, or `null`. */
+  context: string | null;
   waitMs: number;
+  /** False with a context: this process has not got its key. */
   fallback: boolean;
 }
 
 const DEFAULT_WAIT_MS = 30_000;
 const DEFAULT_LINGER_MS = 60_000;
 const NAMED_OPTIONS = ['mode', 'linger', 'commit', 'messages'] as const;
-const KNOWN_OPTIONS: ReadonlySet<string> = new Set(['wait', 'fallback', 'name', ...NAMED_OPTIONS]);
+const KNOWN_OPTIONS: ReadonlySet<string> = new Set(['wait', 'fallback', 'name', 'context', ...NAMED_OPTIONS]);
 
 /**
  * Checks the `shared` parameter. Answers `undefined` when sharing is not wanted. Throws ERR_TLSHUB_INVALID_OPTION.
@@ -57,7 +65,7 @@ const KNOWN_OPTIONS: ReadonlySet<string> = new Set(['wait', 'fallback', 'name', 
  */
 export function resolveSharedOptions(shared: unknown): ResolvedSharedOptions | undefined {
   if (shared === undefined || shared === null || shared === false) return undefined;
-  if (shared === true) return { waitMs: DEFAULT_WAIT_MS, fallback: true, named: undefined };
+  if (shared === true) return { waitMs: DEFAULT_WAIT_MS, fallback: true, context: null, named: undefined };
   if (typeof shared !== 'object' || Array.isArray(shared))
     throw invalid('shared', 'true, false or an object');
   const unknown = Object.keys(shared).find((name) => !KNOWN_OPTIONS.has(name));
@@ -67,10 +75,11 @@ export function resolveSharedOptions(shared: unknown): ResolvedSharedOptions | u
       `"shared.${unknown}" is not an option; there are: ${[...KNOWN_OPTIONS].join(', ')}`,
     );
   }
-  const { wait = DEFAULT_WAIT_MS, fallback = true } = shared as Record<string, unknown>;
+  const { wait = DEFAULT_WAIT_MS, fallback = true, context } = shared as Record<string, unknown>;
   return {
+    context: checkContext(context),
     waitMs: checkWait(wait, 'shared.wait'),
-    fallback: checkFlag(fallback, 'shared.fallback'),
+    fallback: checkFlag(fallback, 'shared.fallback') && context === undefined,
     named: resolveNamed(shared),
   };
 }
@@ -115,6 +124,14 @@ export function checkWait(value: unknown, name: string): number {
     throw invalid(name, `a whole number of milliseconds from 0 to ${MAX_WAIT_MS}`);
   }
   return value;
+}
+
+function checkContext(value: unknown): string | null {
+  if (value === undefined) return null;
+  if (typeof value !== 'string') throw invalid('shared.context', 'the name of a context');
+  const flaw = flawOfName(value);
+  if (flaw === undefined) return value;
+  throw new TlshubError('ERR_TLSHUB_INVALID_OPTION', `"shared.context": ${flaw}`);
 }
 
 function checkFlag(value: unknown, name: string): boolean {

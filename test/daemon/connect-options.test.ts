@@ -173,6 +173,7 @@ const anyKey = (() => {
     checkServerIdentity: fc.boolean(),
     requestOCSP: fc.boolean(),
     minDHSize: orNull(integer),
+    context: fc.constant(null),
     ca: fc.constant('0'.repeat(64)),
     cert: orNull(list),
     key: orNull(protectedList),

@@ -26,6 +26,8 @@ async function makeDoor(t: TestContext) {
       // A hello asks for nothing else.
       services: { handles: { generation: '0'.repeat(16) } } as CallServices,
       onHello: (link) => links.add(link),
+      onAnswer: () => {},
+      onMessage: () => {},
       onClose: (link) => links.remove(link),
     });
   });

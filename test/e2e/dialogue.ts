@@ -21,6 +21,8 @@ export interface Stage {
   port: number;
   /** The CA that the origin's certificate comes from, PEM. */
   ca: string;
+  /** A certificate of that CA and its key, for servers of the dialogue, PEM. */
+  leaf: { cert: string; key: string };
 }
 
 /** The dialogues of a page, by the heading above each. */
@@ -54,34 +56,52 @@ class Translation {
   }
 }
 
+/** The first step of a client of a server of the dialogue; its connection is to the port that was opened last. */
+const HANDSHAKE = 'TLS';
+
 /** Plays a dialogue; answers its lines as they went. */
 export async function play(scope: Scope, steps: readonly Step[], stage: Stage): Promise<string[]> {
   const translation = translate(steps, stage);
   const connections = new Map<string, WireClient>();
   const went: string[] = [];
+  let port = 0;
   for (const { connection, direction, text } of steps) {
     let client = connections.get(connection);
     if (client === undefined) {
-      client = await WireClient.open(scope, stage.directory);
+      client = await (text === HANDSHAKE
+        ? WireClient.openTls(scope, port)
+        : WireClient.open(scope, stage.directory));
       connections.set(connection, client);
     }
-    const shown = await playStep(client, direction, text, translation);
+    const shown = text === HANDSHAKE ? text : await playStep(client, direction, text, translation);
     went.push(`${connection} ${direction} ${shown}`);
+    port = Number(OPENED_PORT.exec(shown)?.[1] ?? port);
   }
   for (const client of connections.values()) client.socket.destroy();
   return went;
 }
 
-/** What can be known beforehand: port, name and contents of the CA list. */
+/** In the reply of `listen`. */
+const OPENED_PORT = /"address":\{[^{}]*"port":(\d+)\}/;
+
+/** What can be known beforehand: port, name and contents of the CA list, certificate and key of a server. */
 function translate(steps: readonly Step[], stage: Stage): Translation {
   const translation = new Translation();
   const text = steps.map((step) => step.text).join('\n');
+  const base64 = (pem: string) => Buffer.from(pem).toString('base64');
+  const [, cert, key] = /"cert":\["([^"]+)"\],"key":\[\{"data":"([^"]+)"/.exec(text) ?? [];
+  if (cert !== undefined && key !== undefined) {
+    translation.learn(cert, base64(stage.leaf.cert));
+    translation.learn(key, base64(stage.leaf.key));
+    // The page has no other peer then: its ports are those that the daemon opens, and it trusts nobody.
+    return translation;
+  }
   const port = /"port":(\d+),/.exec(text)?.[1];
   if (port !== undefined) translation.learn(`"port":${port},`, `"port":${stage.port},`);
   const sha256 = /"ca":"([0-9a-f]{64})"/.exec(text)?.[1];
   if (sha256 !== undefined) translation.learn(sha256, createHash('sha256').update(stage.ca).digest('hex'));
   const data = /"call":"put".*"data":"([^"]+)"/.exec(text)?.[1];
-  if (data !== undefined) translation.learn(data, Buffer.from(stage.ca).toString('base64'));
+  if (data !== undefined) translation.learn(data, base64(stage.ca));
   return translation;
 }
 
@@ -132,6 +152,8 @@ function learnFrom(
     const [theirs, ours] = [page[name], here?.[name]];
     if (typeof theirs === 'string' && typeof ours === 'string') translation.learn(theirs, ours);
   }
+  const [theirs, ours] = [page, here].map((line) => OPENED_PORT.exec(JSON.stringify(line))?.[1]);
+  if (theirs !== undefined && ours !== undefined) translation.learn(`"port":${theirs},`, `"port":${ours},`);
 }
 
 /** Fields whose values are different in each run, or on each machine; only their kind is compared. */

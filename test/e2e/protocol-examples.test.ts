@@ -30,7 +30,8 @@ for (const [heading, steps] of dialogues) {
   test(`the dialogue "${heading}"`, async (t) => {
     const daemon = await startTestDaemon(t);
     const origin = await countingOrigin(t, { cert: leaf.cert, key: leaf.key });
-    const went = await play(t, steps, { directory: daemon.directory, port: origin.port, ca: ca.cert });
+    const { directory } = daemon;
+    const went = await play(t, steps, { directory, port: origin.port, ca: ca.cert, leaf });
     for (const [index, { connection, direction, text }] of steps.entries()) {
       if (direction.startsWith('<')) assertSameLine(went[index] ?? '', `${connection} ${direction} ${text}`);
     }

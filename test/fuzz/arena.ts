@@ -28,6 +28,8 @@ export interface Arena {
   /** A session key for the origin. */
   readonly key: SessionKey;
   readonly ca: string;
+  /** A certificate for localhost and its key, PEM. */
+  readonly identity: { readonly cert: string; readonly key: string };
   /** A new connection. */
   open(): Promise<WireClient>;
   /** A new link that has said hello. */
@@ -71,6 +73,7 @@ export async function makeArena(t: Scope, options: ArenaOptions = {}): Promise<A
     origin,
     key: arenaKey,
     ca: ca.cert,
+    identity: { cert, key },
     open: async () => keep(await WireClient.open(t, daemon.directory)),
     link: async (processId) => {
       const link = await WireLink.open(t, daemon.directory, processId);

@@ -4,10 +4,12 @@ import { createHash, randomBytes } from 'node:crypto';
 import { once } from 'node:events';
 import { connect, type Socket } from 'node:net';
 import { join } from 'node:path';
+import { connect as connectTls } from 'node:tls';
 import type { Scope } from '#helpers/scope.js';
 import { within } from '#helpers/wait-for.js';
 import { PROTOCOL_VERSION } from '#src/protocol/limits.js';
-import type { SessionKey } from '#src/protocol/session-key.js';
+import type { ListenAddress, ServerKey } from '#src/protocol/server-key.js';
+import type { ContextKey, SessionKey } from '#src/protocol/session-key.js';
 
 /** A line of the daemon as it was parsed. */
 export type Message = Record<string, unknown>;
@@ -46,6 +48,15 @@ export class WireClient {
     const socket = connect({ path: join(directory, 'tlshub.sock'), allowHalfOpen: true });
     scope.after(() => void socket.destroy());
     await within(once(socket, 'connect'), { what: 'a connection to the daemon' });
+    return new WireClient(socket);
+  }
+
+  /** Connects to a port of the daemon, as a client of its server; dropped after the test. */
+  static async openTls(scope: Scope, port: number): Promise<WireClient> {
+    const options = { host: '127.0.0.1', port, servername: 'localhost', rejectUnauthorized: false };
+    const socket = connectTls({ ...options, allowHalfOpen: true } as typeof options);
+    scope.after(() => void socket.destroy());
+    await within(once(socket, 'secureConnect'), { what: 'a connection to the server' });
     return new WireClient(socket);
   }
 
@@ -191,6 +202,15 @@ export function sessionKey(port: number, ca: string, changes: Partial<SessionKey
     checkServerIdentity: false,
     requestOCSP: false,
     minDHSize: 1024,
+    context: null,
+    ...secureContext(ca),
+    ...changes,
+  };
+}
+
+/** A secure context with nothing set but whom to trust. */
+export function secureContext(ca: string, changes: Partial<ContextKey> = {}): ContextKey {
+  return {
     ca: sha256(ca),
     cert: null,
     key: null,
@@ -211,6 +231,60 @@ export function sessionKey(port: number, ca: string, changes: Partial<SessionKey
     ticketKeys: null,
     allowPartialTrustChain: null,
     certificateCompression: null,
+    ...changes,
+  };
+}
+
+/** A certificate and its key as a secure context has them. */
+export function identityOf({ cert, key }: { cert: string; key: string }): Pick<ContextKey, 'cert' | 'key'> {
+  const base64 = (pem: string) => Buffer.from(pem).toString('base64');
+  return { cert: [base64(cert)], key: [{ data: base64(key), passphrase: null }] };
+}
+
+/** What `listen` can be told, in part. */
+export interface ListenChanges {
+  listener?: number;
+  address?: Partial<ListenAddress>;
+  server?: Partial<ServerKey>;
+  group?: object;
+  contexts?: readonly object[];
+  ticketKeys?: string;
+  survive?: boolean | null;
+  adopts?: boolean;
+  socket?: object;
+}
+
+/** The fields of `listen`: a port of 127.0.0.1 that the system chooses, closed at once when its worker has gone. */
+export function listenFields({ address, server, group, ...changes }: ListenChanges = {}): Message {
+  return {
+    listener: 1,
+    address: {
+      host: '127.0.0.1',
+      port: 0,
+      path: null,
+      ipv6Only: false,
+      exclusive: false,
+      reusePort: false,
+      readableAll: false,
+      writableAll: false,
+      backlog: null,
+      ...address,
+    },
+    server: {
+      context: null,
+      ...secureContext(''),
+      ALPNProtocols: null,
+      requestCert: false,
+      rejectUnauthorized: true,
+      handshakeTimeout: 10_000,
+      asks: { sni: false, alpn: false, ocsp: false },
+      ...server,
+    },
+    contexts: [],
+    group: { name: null, balance: 'fewest', linger: 0, backlog: 511, ...group },
+    survive: null,
+    adopts: false,
+    socket: {},
     ...changes,
   };
 }

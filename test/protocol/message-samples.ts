@@ -1,5 +1,5 @@
 // One valid message of each name, written out: the tests of the schemas and of the wire start from these.
-import { sessionKey } from '../fuzz/wire-client.ts';
+import { listenFields, secureContext, sessionKey } from '../fuzz/wire-client.ts';
 
 const PROCESS = '0123456789abcdef0123456789abcdef';
 const SHA256 = 'ab'.repeat(32);
@@ -66,10 +66,36 @@ export const LINK_CALL_SAMPLES: Readonly<Record<string, Readonly<Record<string, 
   },
   renegotiate: { call: 'renegotiate', id: 8, lane: 1, rejectUnauthorized: true, requestCert: false },
   export: { call: 'export', id: 9, process: PROCESS, lane: 1, length: 32, label: 'label', context: 'Zm9v' },
+  listen: {
+    call: 'listen',
+    id: 19,
+    ...listenFields({
+      // A list that no daemon has, so that a changed message never opens a port.
+      server: { ca: SHA256 },
+      address: { host: '127.0.0.1' },
+      contexts: [{ servername: '*.example', context: { ...secureContext(''), ca: SHA256 } }],
+      ticketKeys: 'Zm9v',
+      socket: { noDelay: true, keepAlive: true, keepAliveInitialDelay: 1_000 },
+    }),
+  },
+  unlisten: { call: 'unlisten', id: 20, listener: 1, linger: true },
+  setAdopts: { call: 'setAdopts', id: 21, listener: 1, adopts: true },
+  setContext: { call: 'setContext', id: 22, listener: 1, context: secureContext('') },
+  addContext: {
+    call: 'addContext',
+    id: 23,
+    listener: 1,
+    servername: 'localhost',
+    context: secureContext(''),
+  },
+  setTicketKeys: { call: 'setTicketKeys', id: 24, listener: 1, keys: 'Zm9v' },
+  decline: { call: 'decline', id: 25, handle: `tlshub1.${'0'.repeat(16)}.${'1'.repeat(32)}` },
+  handOff: { call: 'handOff', id: 26, lane: 1, sent: 10, received: 20 },
   sessions: { call: 'sessions', id: 10 },
   inspect: { call: 'inspect', id: 11, session: 's1' },
   close: { call: 'close', id: 12, session: 's1' },
   status: { call: 'status', id: 13 },
+  reload: { call: 'reload', id: 19 },
   drain: { call: 'drain', id: 14, deadline: 1_000 },
 };
 
@@ -83,6 +109,39 @@ export const EVENT_SAMPLES: Readonly<Record<string, Readonly<Record<string, unkn
     error: { code: 'ECONNRESET', message: 'read ECONNRESET' },
   },
   ticket: { event: 'ticket', lane: 1, ticket: 'Zm9v' },
+  offer: {
+    event: 'offer',
+    listener: 1,
+    handle: `tlshub1.${'0'.repeat(16)}.${'1'.repeat(32)}`,
+    adopted: false,
+  },
+  question: {
+    event: 'question',
+    listener: 1,
+    question: 1,
+    kind: 'alpn',
+    servername: 'localhost',
+    protocols: ['h2', 'http/1.1'],
+    certificate: 'Zm9v',
+    issuer: 'Zm9v',
+  },
+  answer: {
+    event: 'answer',
+    question: 1,
+    context: secureContext(''),
+    protocol: 'h2',
+    response: 'Zm9v',
+    error: { message: 'why' },
+  },
+  'client-error': {
+    event: 'client-error',
+    listener: 1,
+    error: { code: 'ERR_SSL_HTTP_REQUEST', message: 'http request' },
+    remoteAddress: '127.0.0.1',
+    remotePort: 443,
+    remoteFamily: 'IPv4',
+  },
+  'listener-end': { event: 'listener-end', listener: 1, error: { code: 'EIO', message: 'why' } },
   drain: { event: 'drain', deadline: 1_000 },
 };
 

@@ -88,7 +88,14 @@ const STRANGE_VALUES: readonly unknown[] = [
   [1],
 ];
 
-/** Those of them that fit a field all the same, as JSON; an empty list counts as an object without fields. */
+const STRANGE_TEXTS = STRANGE_VALUES.filter((value) => typeof value === 'string').map((text) =>
+  JSON.stringify(text),
+);
+
+/**
+ * Those of them that fit a field all the same, as JSON; an empty list counts as an object without fields. A field that
+ * takes more in one message than in others has a row with its name behind that of the message.
+ */
 const FITTING: Readonly<Record<string, readonly string[]>> = {
   socket: ['{}', '[]'],
   args: ['[]', '[1]'],
@@ -102,6 +109,21 @@ const FITTING: Readonly<Record<string, readonly string[]>> = {
   label: ['"0123456789ABCDEF0123456789ABCDEF"', '"a b"'],
   data: ['"0123456789ABCDEF0123456789ABCDEF"'],
   ticket: ['"0123456789ABCDEF0123456789ABCDEF"'],
+  contexts: ['[]'],
+  ticketKeys: ['"0123456789ABCDEF0123456789ABCDEF"'],
+  survive: ['null'],
+  keys: ['"0123456789ABCDEF0123456789ABCDEF"'],
+  servername: ['"0123456789ABCDEF0123456789ABCDEF"', '"a b"'],
+  'question.servername': STRANGE_TEXTS,
+  'offer.handle': STRANGE_TEXTS,
+  protocols: ['[]'],
+  'answer.protocol': STRANGE_TEXTS,
+  certificate: ['"0123456789ABCDEF0123456789ABCDEF"'],
+  issuer: ['null', '"0123456789ABCDEF0123456789ABCDEF"'],
+  response: ['"0123456789ABCDEF0123456789ABCDEF"'],
+  remoteAddress: ['null', ...STRANGE_TEXTS],
+  remotePort: ['null', '-1', '0.5', '1e+21', String(Number.MAX_SAFE_INTEGER + 1)],
+  remoteFamily: ['null', ...STRANGE_TEXTS],
 };
 
 for (const { kind, samples, table, parse, unknown, invalid, nameField } of KINDS) {
@@ -127,6 +149,9 @@ for (const { kind, samples, table, parse, unknown, invalid, nameField } of KINDS
       park: ['handle', 'lane', 'sent', 'received', 'state'],
       set: ['noDelay', 'keepAlive', 'keepAliveInitialDelay', 'maxSendFragment', 'disableRenegotiation'],
       renegotiate: ['rejectUnauthorized', 'requestCert'],
+      listen: ['ticketKeys'],
+      question: ['servername', 'protocols', 'certificate', 'issuer'],
+      answer: ['context', 'protocol', 'response', 'error'],
       drain: kind === 'event' ? [] : ['deadline'],
       'lane-end': ['error'],
     };
@@ -145,7 +170,8 @@ for (const { kind, samples, table, parse, unknown, invalid, nameField } of KINDS
     for (const [name, message] of Object.entries(samples)) {
       for (const field of Object.keys(message)) {
         const code = field === nameField ? unknown : invalid;
-        const fits = (value: unknown) => FITTING[field]?.includes(JSON.stringify(value)) === true;
+        const fitting = FITTING[`${name}.${field}`] ?? FITTING[field];
+        const fits = (value: unknown) => fitting?.includes(JSON.stringify(value)) === true;
         for (const value of STRANGE_VALUES.filter((candidate) => !fits(candidate))) {
           const shown = `${name}.${field} = ${JSON.stringify(value)?.slice(0, 40)}`;
           assert.throws(() => parse({ ...message, [field]: value }), { code }, shown);
@@ -223,6 +249,12 @@ test('P13: a refusal names the field and never its contents', () => {
       place,
     );
   }
+  const listen = LINK_CALL_SAMPLES.listen as Message;
+  const server = { ...(listen.server as Message), key: [{ data: `${secret} not base64`, passphrase: null }] };
+  assert.throws(
+    () => parseLinkCall({ ...listen, server }),
+    (error: Error) => error.message.includes('"server.key.0.data"') && !error.message.includes(secret),
+  );
 });
 
 test('replies that do not fit are refused', () => {

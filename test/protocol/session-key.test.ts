@@ -32,6 +32,7 @@ const VALUES: { readonly [Field in keyof SessionKey]: readonly SessionKey[Field]
   checkServerIdentity: [true],
   requestOCSP: [true],
   minDHSize: [2_048],
+  context: ['api', 'another one'],
   ca: ['0'.repeat(64), 'f'.repeat(64)],
   cert: [[], ['Zm9v'], ['Zm9v', 'Zm9v']],
   key: [[], [{ data: 'Zm9v', passphrase: null }], [{ data: 'Zm9v', passphrase: '' }]],

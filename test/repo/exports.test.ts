@@ -8,8 +8,8 @@ import { PACKAGE_ROOT, runNodeForJson } from '#helpers/run-node.js';
 import { isFile, textOf } from './repository.ts';
 
 /** What tlshub adds to node:tls or puts in place of it. */
-const OWN_NAMES = ['Agent', 'TlshubError', 'attach', 'connect', 'createSecureContext', 'sessions'];
-const REPLACED_NAMES = ['connect', 'createSecureContext'];
+const REPLACED_NAMES = ['connect', 'createSecureContext', 'createServer'];
+const OWN_NAMES = ['Agent', 'TlshubError', 'attach', 'sessions', ...REPLACED_NAMES];
 
 interface PackageJson {
   exports: Record<string, string | { types: string; default: string }>;

@@ -23,7 +23,7 @@ const LAYERS: Readonly<Record<string, Layer>> = {
   protocol: { own: BASE, packages: ['valibot'], withoutNode: NETWORK },
   native: { own: BASE, packages: ['koffi'] },
   link: { own: [...BASE, 'protocol'], packages: [] },
-  daemon: { own: [...BASE, 'protocol', 'link', 'native'], packages: ['pino'] },
+  daemon: { own: [...BASE, 'protocol', 'link', 'native'], packages: ['pino', 'smol-toml', 'valibot'] },
   wrapper: { own: [...BASE, 'protocol', 'link', 'native'], packages: ['valibot'] },
   integrations: { own: [...BASE, 'wrapper'], packages: [] },
   cli: {

@@ -23,7 +23,9 @@ import {
   parseOpenEvent,
   tlsInfoSchema,
 } from '#src/protocol/messages.js';
-import { SECRET_KEY_FIELDS, sessionKeySchema } from '#src/protocol/session-key.js';
+import { groupSettingsSchema, listenAddressSchema, serverKeySchema } from '#src/protocol/server-key.js';
+import { namedContext } from '#src/protocol/server-messages.js';
+import { contextSchema, SECRET_KEY_FIELDS, sessionKeySchema } from '#src/protocol/session-key.js';
 import { dialoguesOf } from '../e2e/dialogue.ts';
 import { filesBelow, tableAfter, textOf } from './repository.ts';
 import { rowsOf } from './schema-text.ts';
@@ -36,6 +38,11 @@ const NAMED = new Map<v.GenericSchema, string>([
   [tlsInfoSchema, 'TLS description'],
   [messageRuleSchema, 'message rule'],
   [openEventSchema, 'open event'],
+  [contextSchema, 'secure context'],
+  [serverKeySchema, 'server options'],
+  [listenAddressSchema, 'listen address'],
+  [groupSettingsSchema, 'group settings'],
+  [namedContext, 'named context'],
 ]);
 
 /** The text of a section, up to the next heading of its level or above. */
@@ -73,20 +80,30 @@ for (const [heading, table] of TABLES) {
   });
 }
 
-test('the reply of a lane, the TLS description and the session key have every field with its type', () => {
+test('the reply of a lane and the TLS description have every field with its type', () => {
   const [done, failed] = laneReplySchema.options;
   const text = section('## The reply of a lane');
   assert.deepEqual(fieldsBelow(text, '## The reply of a lane'), words(done));
   const afterFailure = text.slice(text.indexOf('\nFailed:'));
   assert.deepEqual(fieldsBelow(`\n## Failed\n${afterFailure}`, '## Failed'), words(failed));
   assert.deepEqual(fieldsBelow(page, '### TLS description'), words(tlsInfoSchema));
-  assert.deepEqual(fieldsBelow(page, '## Session key'), words(sessionKeySchema));
+});
+
+test('the session key and what a server is made with have every field with its type', () => {
+  const context = fieldsBelow(page, '### Secure context');
+  assert.deepEqual(context, words(contextSchema));
+  assert.deepEqual([...fieldsBelow(page, '## Session key'), ...context], words(sessionKeySchema));
+  // The fields of the context follow the name of one.
+  const [name = [], ...others] = fieldsBelow(page, '### Server options');
+  assert.deepEqual([name, ...context, ...others], words(serverKeySchema));
+  assert.deepEqual(fieldsBelow(page, '### Listen address'), words(listenAddressSchema));
+  assert.deepEqual(fieldsBelow(page, '### Group settings'), words(groupSettingsSchema));
+  assert.deepEqual(fieldsBelow(page, '### Named context'), words(namedContext));
 });
 
 test('the session key marks its secrets', () => {
-  const marked = tableAfter(page, '## Session key').filter(([, , meaning = '']) =>
-    meaning.endsWith('Secret.'),
-  );
+  const rows = ['## Session key', '### Secure context'].flatMap((heading) => tableAfter(page, heading));
+  const marked = rows.filter(([, , meaning = '']) => meaning.endsWith('Secret.'));
   assert.deepEqual(marked.map(([field]) => field).sort(), [...SECRET_KEY_FIELDS].sort());
 });
 
@@ -124,8 +141,6 @@ const NOT_ON_THE_WIRE = new Set([
   'ERR_TLSHUB_DIRECTORY',
   'ERR_TLSHUB_PEER_CREDENTIALS',
   'ERR_TLSHUB_SOCKET_PATH',
-  // Of pure code in src/protocol, for options that the wrapper checks.
-  'ERR_TLSHUB_INVALID_OPTION',
 ]);
 
 test('the codes are those that the daemon gives, and each call names only codes that there are', () => {

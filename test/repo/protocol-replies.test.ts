@@ -1,10 +1,18 @@
 // The replies that PROTOCOL.md describes against those that a real daemon gives: the same fields, in both directions.
 import assert from 'node:assert/strict';
 import { before, test } from 'node:test';
+import { connect } from 'node:tls';
 import { fileScope } from '#helpers/scope.js';
 import { linkCalls } from '#src/protocol/messages.js';
 import { type Arena, makeArena } from '../fuzz/arena.ts';
-import { leaseCall, type Message, type WireLink } from '../fuzz/wire-client.ts';
+import {
+  identityOf,
+  leaseCall,
+  listenFields,
+  type Message,
+  secureContext,
+  type WireLink,
+} from '../fuzz/wire-client.ts';
 import { tableAfter, textOf } from './repository.ts';
 
 const page = textOf('PROTOCOL.md');
@@ -63,6 +71,7 @@ before(async () => {
   link.tell('lane-end', { lane: 3, rc: -1, bytes: 0 });
   await call('put', { sha256: 'f'.repeat(64), offset: 0, data: 'AA==', last: false });
   await call('status');
+  await call('reload');
   await call('sessions');
   await call('inspect', { session: 's1' });
   await arena.lane(link, 4);
@@ -71,8 +80,33 @@ before(async () => {
   await call('park', { lane: 5, sent: 0, received: 0, run: ['true'], cwd: '/', stdio: false, timeout: null });
   const { sessions } = replies.get('sessions') as { sessions: { id: string }[] };
   await call('close', { session: sessions.at(-1)?.id });
+  await serve();
   await call('drain', { deadline: 0 });
 });
+
+/** The calls about servers: two clients, of which one is declined and the other handed off. */
+async function serve(): Promise<void> {
+  const context = secureContext('', identityOf(arena.identity));
+  await call('listen', listenFields({ server: context }));
+  await call('setAdopts', { listener: 1, adopts: true });
+  await call('setContext', { listener: 1, context });
+  await call('addContext', { listener: 1, servername: '*.example', context });
+  await call('setTicketKeys', { listener: 1, keys: Buffer.alloc(48).toString('base64') });
+  const { address } = replies.get('listen') as { address: { port: number } };
+  const offered = async () => {
+    const client = connect({ port: address.port, rejectUnauthorized: false });
+    client.on('error', () => {});
+    scope.after(() => void client.destroy());
+    return (await link.client.messageWith('event', 'offer')).handle as string;
+  };
+  await call('decline', { handle: await offered() });
+  const lane = await arena.open();
+  const attach = { call: 'attach', protocol: 1, process: link.processId, lane: 9, wait: 0, socket: {} };
+  lane.send({ ...attach, handle: await offered() });
+  assert.ok('framed' in (await lane.message()));
+  await call('handOff', { lane: 9, sent: 0, received: 0 });
+  await call('unlisten', { listener: 1, linger: false });
+}
 
 async function hello(): Promise<Message> {
   const client = await arena.open();

@@ -97,7 +97,7 @@ function listText(base: Node, actions: readonly Node[], named: Named): string {
 }
 
 function itemText(item: Node, named: Named): string {
-  if (item.type !== 'strict_object') return textOf(item, named);
+  if (item.type !== 'strict_object' || nameOf(item, named) !== undefined) return textOf(item, named);
   const fields = Object.entries(item.entries ?? {}).map(
     ([name, field]) => `"${name}": ${textOf(field, named)}`,
   );

@@ -9,6 +9,7 @@ import { PACKAGE_ROOT } from '#helpers/run-node.js';
 import { OPTION_RULES } from '#src/wrapper/options.js';
 import { resolveRequest } from '#src/wrapper/resolve-request.js';
 import { keySamples } from './key-samples.js';
+import { namesAsked, propertiesOf } from './option-names.js';
 
 /** Names in the documentation of Node 20 to 26. */
 const DOCUMENTED: Readonly<Record<string, string>> = {
@@ -30,31 +31,6 @@ const DOCUMENTED: Readonly<Record<string, string>> = {
     peerMaxConcurrentStreams protocol remoteCustomSettings settings strictFieldWhitespaceValidation
     strictSingleValueFields unknownProtocolTimeout`,
 };
-
-/** Names of the properties of an interface in a declaration file of @types/node. */
-function propertiesOf(file: string, name: string): string[] {
-  const text = readFileSync(join(PACKAGE_ROOT, 'node_modules/@types/node', file), 'utf8');
-  const start = text.search(new RegExp(`^ {4}interface ${name}\\b`, 'm'));
-  assert.notEqual(start, -1, `${name} is not in ${file} any more`);
-  const body = text.slice(start, text.indexOf('\n    }', start));
-  return [...body.matchAll(/^ {8}(\w+)\??[:(]/gm)].map((match) => match[1] ?? '');
-}
-
-/** Names that a function asks an options object for, while it runs with it. */
-function namesAsked(use: (options: object) => void): Set<string> {
-  const asked = new Set<string>();
-  const options = new Proxy<Record<PropertyKey, unknown>>(
-    {},
-    {
-      get(target, name) {
-        if (typeof name === 'string') asked.add(name);
-        return target[name];
-      },
-    },
-  );
-  use(options);
-  return asked;
-}
 
 function assertClassified(names: Iterable<string>, where: string): void {
   assert.deepEqual(
@@ -199,7 +175,8 @@ describe('options that do not concern the session', () => {
 
 describe('docs/options.md', () => {
   const document = readFileSync(join(PACKAGE_ROOT, 'docs/options.md'), 'utf8');
-  const text = document.slice(document.indexOf('\n## Table\n'));
+  const start = document.indexOf('\n## Table\n');
+  const text = document.slice(start, document.indexOf('\n## ', start + 1));
   const documented = new Map(
     [...text.matchAll(/^\| `(\w+)` \| (.+?) \| (.+?) \| (.*?) \|$/gm)].map(([, name, ...rest]) => [
       name ?? '',

@@ -9,6 +9,7 @@ import { resolveRequest, type SharedRequest } from '#src/wrapper/resolve-request
 import { createSecureContext } from '#src/wrapper/secure-context.js';
 import { clientA, clientB } from './context-fixtures.js';
 import { keySamples, optionsFor, pfxWithoutPassphrase } from './key-samples.js';
+import { ODD_VALUES } from './odd-values.js';
 
 const BASE = { host: 'a.example', port: 443 };
 
@@ -185,46 +186,6 @@ describe('requests that are left to node:tls, with a reason', () => {
     assert.doesNotMatch(reason, /geheim|PRIVATE|MI[A-Z]/);
   });
 });
-
-/** Values of all kinds, of which node:tls refuses most for most options. */
-const ODD_VALUES: readonly unknown[] = [
-  ...[
-    undefined,
-    null,
-    true,
-    false,
-    0,
-    1,
-    -1,
-    0.5,
-    48,
-    1024,
-    70_000,
-    2 ** 31,
-    Number.NaN,
-    Number.POSITIVE_INFINITY,
-  ],
-  ...['', 'x', '1', ' 80 ', 'a\0b', '127.0.0.1', 'TLSv1.2', 'TLSv9', 'auto', 'x'.repeat(300)],
-  ...[
-    Buffer.alloc(0),
-    Buffer.alloc(48),
-    Buffer.from('x'),
-    new Uint8Array(3),
-    new DataView(new ArrayBuffer(2)),
-  ],
-  ...[
-    [],
-    [null],
-    [1],
-    ['x'],
-    [Buffer.from('x')],
-    [{}],
-    [{ pem: 'x' }],
-    [{ buf: Buffer.from('x') }],
-    ['zlib'],
-  ],
-  ...[{}, { pem: clientA.key }, () => undefined, Symbol('odd'), 5n, new Date(0)],
-];
 
 describe('P4: nothing is shared that node:tls refuses', () => {
   for (const option of [

@@ -19,6 +19,7 @@ interface ConnectFlags extends OutputOptions, NamedFlags {
   readonly servername?: string;
   readonly cert?: string;
   readonly key?: string;
+  readonly context?: string;
   readonly alpn?: string[];
   readonly insecure?: boolean;
   readonly share: boolean;
@@ -37,13 +38,18 @@ const DEFAULT_TIMEOUT_MS = 60_000;
 const DEFAULT_QUIET_MS = 100;
 
 /** Flags that say how a session is opened, which an attached one is already. */
-const OPENING_FLAGS = ['ca', 'servername', 'cert', 'key', 'alpn', 'insecure', 'fallback'] as const;
+const OPENING_FLAGS = [
+  ...(['ca', 'servername', 'cert', 'key', 'context', 'alpn', 'insecure', 'fallback'] as const),
+] as const;
+/** Flags whose place a context of the daemon takes. */
+const CONTEXT_FLAGS = ['ca', 'cert', 'key', 'fallback'] as const;
 
 /** Exit codes of a process that a signal ended, as shells give them: 128 and the signal's number. */
 const SIGNAL_EXIT_CODES = { SIGHUP: 129, SIGINT: 130, SIGTERM: 143 } as const;
 
 /** Codes that mean: no daemon can be had on this host now. */
 const NO_DAEMON_CODES: ReadonlySet<string | undefined> = new Set([
+  'ERR_TLSHUB_CONFIG',
   'ERR_TLSHUB_DAEMON_UNREACHABLE',
   'ERR_TLSHUB_DIRECTORY',
   'ERR_TLSHUB_PEER_CREDENTIALS',
@@ -60,11 +66,17 @@ export function connectCommand(): Command {
     .option('--servername <NAME>', 'name to ask for (SNI) and to find in the certificate (default: HOST)')
     .option('--cert <FILE>', 'own certificate (PEM), with --key')
     .option('--key <FILE>', 'its private key (PEM)')
+    .option('--context <NAME>', "certificate, key and trust of a context of the daemon's configuration")
     .option('--alpn <LIST>', 'protocols to offer, in order, separated by commas', parseList)
     .option('--insecure', "accept any certificate of the peer's")
     .option('--no-share', 'TLS in this process, by node:tls; no daemon takes part')
     .addOption(new Option('--fallback', 'TLS in this process when no daemon can be had (default)'))
-    .addOption(new Option('--no-fallback', 'fail when no daemon can be had (default with --detach, --name)'))
+    .addOption(
+      new Option(
+        '--no-fallback',
+        'fail when no daemon can be had (default with --detach, --name, --context)',
+      ),
+    )
     .option('--wait <TIME>', 'how long to wait for a session that others hold (default: 30s)', parseDuration)
     .addOption(timeOption('--timeout <TIME>', 'how long opening may take', DEFAULT_TIMEOUT_MS))
     .option(
@@ -90,7 +102,7 @@ after the last byte was sent. A session whose peer sends more after that is clos
 --name: the session has a life of its own, see docs/named-sessions.md. It is left at once at the end of input: an answer
 that comes later is kept for the next process. With --release the answer is awaited first; --end ends the session for all.
 Exit code: 0 the session ended in order or was given up as asked, 1 it failed, 2 wrong command line, 3 no daemon can be
-had (with --no-fallback, --detach, --name or --attach), 128 + N after signal N.
+had (with --no-fallback, --detach, --name, --context or --attach), 128 + N after signal N.
 ${examples({
   'printf "PING\\r\\n" | tlshub connect redis.example:6380 --release': 'one answer; the session stays warm',
   'tlshub connect --detach mail.example:993 </dev/null': 'open it now, use it later',
@@ -150,9 +162,13 @@ function check(address: Address | undefined, flags: ConnectFlags): void {
   if ((flags.cert === undefined) !== (flags.key === undefined))
     throw new UsageError('--cert and --key go together');
   if (!flags.share) {
-    const needsDaemon = (['release', 'detach', 'attach', 'fallback'] as const).find((name) => flags[name]);
+    const needsDaemon = (['release', 'detach', 'attach', 'context', 'fallback'] as const).find(
+      (name) => flags[name],
+    );
     if (needsDaemon !== undefined) throw new UsageError(`--no-share and --${needsDaemon} exclude each other`);
   }
+  const inContext = flags.context !== undefined && CONTEXT_FLAGS.find((name) => flags[name]);
+  if (inContext) throw new UsageError(`--context and --${inContext} exclude each other`);
   if (flags.attach === undefined) return;
   if (address !== undefined)
     throw new UsageError('--attach says where the session goes; HOST:PORT is too much');
@@ -179,6 +195,7 @@ async function openSession(address: Address | undefined, flags: ConnectFlags): P
     rejectUnauthorized: flags.insecure !== true,
     shared: flags.share && {
       ...(flags.wait !== undefined && { wait: flags.wait }),
+      ...(flags.context !== undefined && { context: flags.context }),
       fallback: flags.fallback ?? !(flags.detach || flags.name !== undefined),
       ...namedOptions(flags),
     },

@@ -14,7 +14,10 @@ const STATE_STYLES: Readonly<Record<CheckResult['state'], Style>> = {
 
 /** The verb `doctor`. */
 export function doctorCommand(): Command {
-  return clientCommand('doctor', 'check directory, permissions, host and daemon, and say what to do')
+  return clientCommand(
+    'doctor',
+    'check directory, permissions, host, daemon and configuration, and say what to do',
+  )
     .addHelpText(
       'after',
       `

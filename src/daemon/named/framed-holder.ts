@@ -269,7 +269,10 @@ export class FramedHolder implements Lease {
       this.named.holderOnEnd();
     }
     const left = holderEnd === 'clean' && plain ? this.#laneClosed : laneEnded;
-    if (left) this.#leave();
+    if (!left) return;
+    if (holderEnd === 'abrupt' && this.named.options.endsWithDestroy === true)
+      this.session.close('its holder destroyed the socket', 'abrupt');
+    this.#leave();
   }
 
   /** A lane that does not end, or a word that does not come, must not keep the session from others. */

@@ -19,6 +19,8 @@ export interface NamedOptions {
   messages: MessageRule;
   /** Milliseconds that it stays without a holder. */
   lingerMs: number;
+  /** A holder that destroys its socket ends the session, as on a server; else it only leaves it. */
+  endsWithDestroy?: boolean;
 }
 
 /** How the connection ended. */

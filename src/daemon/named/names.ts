@@ -128,6 +128,7 @@ export class Names implements NamedSessionOwner {
 
   namedOnHeld(named: NamedSession, held: boolean): void {
     if (named.session.state !== 'closed') this.#table.move(named.session, held ? 'leased' : 'lingering');
+    if (!held) named.session.home?.sessionOnUnheld(named);
   }
 
   namedOnOver(named: NamedSession): void {
@@ -167,8 +168,11 @@ function refuseFlaw(name: string): void {
 }
 
 function refuseDifference({ session, options }: NamedSession, request: NameRequest): void {
+  const { key } = session;
+  if (key === null)
+    throw new TlshubError('ERR_TLSHUB_NAME_IN_USE', `"${request.name}" is the session of a server`);
   const fields = Object.keys(request.key) as (keyof SessionKey)[];
-  const differing: string[] = fields.filter((field) => !isEqual(session.key[field], request.key[field]));
+  const differing: string[] = fields.filter((field) => !isEqual(key[field], request.key[field]));
   if (options.mode !== request.mode) differing.push('mode');
   if (!isEqual(options.messages, request.messages)) differing.push('messages');
   if (differing.length === 0) return;

@@ -1,0 +1,281 @@
+// All groups of the daemon by address: opens a port or lets a worker join the group that has it, as the calls of
+// PROTOCOL.md ask, and forgets the workers of a process that is gone.
+import { constants } from 'node:os';
+import { messageOf, TlshubError } from '../../errors.ts';
+import type { LinkCallOf } from '../../protocol/messages.ts';
+import type { ListenAddress, ServerKey } from '../../protocol/server-key.ts';
+import type { ContextKey } from '../../protocol/session-key.ts';
+import type { Contexts } from '../contexts/contexts.ts';
+import type { LinkPeer } from '../link-peer.ts';
+import { clearOpensslErrors } from '../openssl-errors.ts';
+import { Acceptor, type BoundAddress } from './acceptor.ts';
+import { type GroupServices, ServerGroup, type Worker } from './group.ts';
+import type { HandshakeGate } from './handshake-gate.ts';
+import { HandshakeQuestions } from './handshake-questions.ts';
+import type { Answer } from './questions.ts';
+import type { ServerMaterial } from './server-material.ts';
+import { contextOf } from './server-options.ts';
+import { TicketRings } from './ticket-rings.ts';
+
+interface GroupsOptions extends GroupServices {
+  material: ServerMaterial;
+  contexts: Contexts;
+  gate: HandshakeGate;
+}
+
+/** Every group. */
+export class Groups {
+  readonly #options: GroupsOptions;
+  readonly #groups = new Set<ServerGroup>();
+  readonly #rings = new TicketRings();
+  /** Groups whose port is being opened, by what was asked for. */
+  readonly #opening = new Map<string, Promise<ServerGroup>>();
+  readonly #workers = new Map<LinkPeer, Map<number, { group: ServerGroup; worker: Worker }>>();
+  #draining = false;
+
+  constructor(options: GroupsOptions) {
+    this.#options = options;
+    options.contexts.onChange(({ changed }) => this.#contextsOnChange(new Set(changed)));
+  }
+
+  /** Groups with an open port. */
+  all(): ReadonlySet<ServerGroup> {
+    return this.#groups;
+  }
+
+  /**
+   * Lets a worker join the group of an address, or opens the port. Rejects with Node's own errors of `listen` and of
+   * tls.createServer, with EADDRINUSE when other workers listen there with other options, and with
+   * ERR_TLSHUB_BLOB_MISSING, ERR_TLSHUB_DRAINING or ERR_TLSHUB_PROTOCOL.
+   */
+  async listen(link: LinkPeer, call: LinkCallOf<'listen'>): Promise<{ address: BoundAddress }> {
+    if (this.#draining) throw new TlshubError('ERR_TLSHUB_DRAINING');
+    const own = this.#workersOf(link);
+    if (own.has(call.listener)) throw new TlshubError('ERR_TLSHUB_PROTOCOL', 'the listener number is in use');
+    const group = await this.#groupFor(link.identity.uid, call);
+    const { listener, adopts, survive, socket } = call;
+    const worker: Worker = { link, listener, adopts, survive, socket, load: 0, stalled: false };
+    if (!link.closed) {
+      own.set(listener, { group, worker });
+      group.join(worker, call.group);
+    }
+    return { address: group.acceptor?.address ?? '' };
+  }
+
+  /** Ends a worker's membership. Throws ERR_TLSHUB_PROTOCOL for a number that the link does not have. */
+  unlisten(link: LinkPeer, listener: number, lingers: boolean): void {
+    const { group, worker } = this.of(link, listener);
+    this.#workers.get(link)?.delete(listener);
+    group.leave(worker, lingers);
+  }
+
+  /** The group and the worker of a listener. Throws ERR_TLSHUB_PROTOCOL. */
+  of(link: LinkPeer, listener: number): { group: ServerGroup; worker: Worker } {
+    const found = this.#workers.get(link)?.get(listener);
+    if (found === undefined) throw new TlshubError('ERR_TLSHUB_PROTOCOL', 'there is no such listener');
+    return found;
+  }
+
+  /** An application has answered what a handshake asked. */
+  linkOnAnswer(link: LinkPeer, answer: Answer): void {
+    for (const group of this.#groups) if (group.questions.answer(link, answer)) return;
+  }
+
+  /** A process has said something: it is alive. */
+  linkOnMessage(link: LinkPeer): void {
+    for (const { worker } of this.#workers.get(link)?.values() ?? []) worker.stalled = false;
+  }
+
+  /** A process is gone: its workers are. */
+  linkOnClose(link: LinkPeer): void {
+    const own = this.#workers.get(link);
+    this.#workers.delete(link);
+    for (const { group, worker } of own?.values() ?? []) group.leave(worker, true);
+  }
+
+  /** New certificates for a group; live sessions stay. Throws what node:tls throws of them, and changes nothing then. */
+  setContext(group: ServerGroup, context: ContextKey): void {
+    try {
+      group.acceptor?.setSecureContext(this.#options.material.contextOptions(context));
+    } finally {
+      clearOpensslErrors();
+    }
+    group.key = { ...group.key, ...context };
+  }
+
+  /** A certificate for server names. Throws what node:tls throws of it. */
+  addContext(group: ServerGroup, servername: string, context: ContextKey): void {
+    group.contexts.add(servername, this.#options.material.makeContext(context));
+    if (group.key.requestCert) group.tickets.refuseAll();
+  }
+
+  /** Enforces the limits of time. */
+  sweep(nowMs: number): void {
+    for (const group of [...this.#groups]) group.sweep(nowMs);
+  }
+
+  /** Closes every port; the sessions that workers have may go on. */
+  drain(): void {
+    this.#draining = true;
+    for (const group of [...this.#groups]) group.end('the daemon is shutting down');
+  }
+
+  /** The configuration was reloaded: servers that use what has changed take it for later handshakes. */
+  #contextsOnChange(changed: ReadonlySet<string>): void {
+    const { material, log } = this.#options;
+    for (const { key, uid, acceptor } of this.#groups) {
+      if (key.context === null || !changed.has(key.context)) continue;
+      try {
+        acceptor?.setSecureContext(material.serverOptions(key, uid));
+      } catch (error) {
+        const reason = messageOf(error);
+        log.error({ context: key.context, reason }, 'a server keeps the certificate that it had');
+      } finally {
+        clearOpensslErrors();
+      }
+    }
+  }
+
+  #workersOf(link: LinkPeer): Map<number, { group: ServerGroup; worker: Worker }> {
+    let own = this.#workers.get(link);
+    if (own === undefined) {
+      own = new Map();
+      this.#workers.set(link, own);
+    }
+    return own;
+  }
+
+  async #groupFor(uid: number, call: LinkCallOf<'listen'>): Promise<ServerGroup> {
+    const asked = textOf(call);
+    for (;;) {
+      const opening = asked === undefined ? undefined : this.#opening.get(asked);
+      // What became of another's attempt, this one finds out by itself.
+      if (opening !== undefined) await opening.catch(() => {});
+      else break;
+    }
+    const existing = this.#find(call);
+    if (existing !== undefined) {
+      if (existing.uid !== uid || call.address.exclusive || existing.requested.exclusive)
+        throw addressInUse(call.address, '');
+      this.#adjust(existing, call.server, call.address);
+      for (const { servername, context } of call.contexts) this.addContext(existing, servername, context);
+      return existing;
+    }
+    const opening = this.#open(uid, call);
+    if (asked !== undefined) this.#opening.set(asked, opening);
+    try {
+      return await opening;
+    } finally {
+      if (asked !== undefined) this.#opening.delete(asked);
+    }
+  }
+
+  #find({ address, group: { name } }: LinkCallOf<'listen'>): ServerGroup | undefined {
+    for (const group of this.#groups) {
+      if (name !== null && group.settings.name === name && isCompatible(address, group)) return group;
+      if (isSameAddress(address, group)) return group;
+    }
+    return undefined;
+  }
+
+  /** A worker with the same options joins; one with others may, when it is alone, and brings them with it. */
+  #adjust(group: ServerGroup, key: ServerKey, address: ListenAddress): void {
+    if (isEqual(group.key, key) || isEqual(group.firstKey, key)) return;
+    const names = differingNames(group.key, key);
+    const isOnlyContext = names.every((name) => name in contextOf(key));
+    if (group.workers.size > 0 || !isOnlyContext) {
+      const which = names.map((name) => `"${name}"`).join(', ');
+      throw addressInUse(address, ` (other workers listen there with another ${which})`);
+    }
+    this.setContext(group, contextOf(key));
+  }
+
+  async #open(uid: number, call: LinkCallOf<'listen'>): Promise<ServerGroup> {
+    const { address, server, group: settings, contexts } = call;
+    const group = new ServerGroup({
+      uid,
+      requested: address,
+      key: server,
+      settings,
+      tickets: this.#rings.ringOf(uid, call.ticketKeys === undefined ? textOf(call) : undefined, server),
+      services: this.#options,
+      onEnded: (ended) => this.#groups.delete(ended),
+      successorOf: ({ uid: owner, requested }) =>
+        [...this.#groups].find((other) => other.uid === owner && isSameAddress(requested, other)),
+    });
+    try {
+      for (const { servername, context } of contexts) this.addContext(group, servername, context);
+      const options = this.#options.material.serverOptions(server, uid);
+      const ticketKeys = call.ticketKeys ?? server.ticketKeys;
+      if (ticketKeys !== null) group.tickets.useFixed(Buffer.from(ticketKeys, 'base64'));
+      if (server.requestCert && server.asks.sni) group.tickets.refuseAll();
+      const questions = new HandshakeQuestions({
+        key: server,
+        ask: (question, timeoutMs) => group.questions.ask(question, timeoutMs),
+        find: (servername) => group.contexts.find(servername),
+        makeContext: (context) => this.#options.material.makeContext(context),
+      });
+      group.acceptor = await Acceptor.open(
+        { options, gate: this.#options.gate, questions, tickets: group.tickets },
+        address,
+        group,
+      );
+    } finally {
+      clearOpensslErrors();
+    }
+    this.#groups.add(group);
+    this.#options.log.info({ address: group.acceptor.address }, 'a port is open');
+    return group;
+  }
+}
+
+/** What must be equal for two calls to mean one port; `undefined` where the system chooses a port for each. */
+function textOf({ address, group: { name } }: LinkCallOf<'listen'>): string | undefined {
+  if (address.path !== null) return address.path;
+  if (address.port === 0) return name === null ? undefined : `name ${name}`;
+  return `${hostOf(address)}:${address.port}`;
+}
+
+function isSameAddress({ host, port, path }: ListenAddress, group: ServerGroup): boolean {
+  const { requested, acceptor } = group;
+  if (path !== null) return requested.path === path;
+  if (port === 0 || port === null) return false;
+  if (requested.port === port && hostOf(requested) === hostOf({ host })) return true;
+  const bound = acceptor?.address;
+  if (typeof bound !== 'object') return false;
+  // A port that the system chose is asked for by its number after that.
+  return (
+    requested.port === 0 &&
+    bound.port === port &&
+    [bound.address, hostOf(requested)].includes(hostOf({ host }))
+  );
+}
+
+/** A group is found by its name when the port is left to the system, or is the one that it has. */
+function isCompatible({ host, port, path }: ListenAddress, { requested }: ServerGroup): boolean {
+  return path === null && requested.path === null && port === 0 && hostOf(requested) === hostOf({ host });
+}
+
+function hostOf({ host }: Pick<ListenAddress, 'host'>): string {
+  return host ?? '::';
+}
+
+function isEqual(left: unknown, right: unknown): boolean {
+  return JSON.stringify(left) === JSON.stringify(right);
+}
+
+function differingNames(left: ServerKey, right: ServerKey): string[] {
+  return (Object.keys(right) as (keyof ServerKey)[]).filter((name) => !isEqual(left[name], right[name]));
+}
+
+/** The error of net.Server.listen for an address that is taken, with the reason where there is one. */
+function addressInUse({ host, port, path }: ListenAddress, reason: string): Error {
+  const where = path ?? `${hostOf({ host })}:${port}`;
+  return Object.assign(new Error(`listen EADDRINUSE: address already in use ${where}${reason}`), {
+    code: 'EADDRINUSE',
+    errno: -constants.errno.EADDRINUSE,
+    syscall: 'listen',
+    address: path ?? hostOf({ host }),
+    ...(path === null && { port }),
+  });
+}

@@ -1,0 +1,97 @@
+// Bounds the handshakes that are in flight: a handshake costs the daemon a thousand times more than the client that
+// asks for it. An address that has too many is turned away at once; when all together are too many, a connection waits
+// its turn, unread. Called by acceptor.ts for each accepted connection.
+import type { Socket } from 'node:net';
+import type { TLSSocket } from 'node:tls';
+
+/** Limits of handshakes in flight. */
+export interface HandshakeLimits {
+  /** All together; more wait. */
+  readonly maxHandshakes: number;
+  /** From one address; more are closed. */
+  readonly maxHandshakesPerAddress: number;
+}
+
+/** Connections that may wait for their handshake, as a multiple of those in flight. */
+const QUEUE_FACTOR = 4;
+
+interface Entrant {
+  socket: Socket;
+  address: string;
+  begin(): void;
+}
+
+/** One gate for all ports. */
+export class HandshakeGate {
+  readonly #limits: HandshakeLimits;
+  readonly #byAddress = new Map<string, number>();
+  readonly #inFlight = new Map<Socket, string>();
+  readonly #queue = new Set<Entrant>();
+  /** Connections that were closed because of a limit. */
+  turnedAway = 0;
+
+  constructor(limits: HandshakeLimits) {
+    this.#limits = limits;
+  }
+
+  /** Handshakes in flight. */
+  get inFlight(): number {
+    return this.#inFlight.size;
+  }
+
+  /** Connections that wait for their turn. */
+  get waiting(): number {
+    return this.#queue.size;
+  }
+
+  /**
+   * Begins a handshake, now or when there is room; closes the connection when there is none for it.
+   * @param socket accepted, nothing read
+   * @param begin begins the handshake
+   */
+  enter(socket: Socket, begin: () => void): void {
+    const address = socket.remoteAddress ?? '';
+    const count = this.#byAddress.get(address) ?? 0;
+    // Those of a Unix socket have no address: they are bounded together only.
+    const isTooMany = address !== '' && count >= this.#limits.maxHandshakesPerAddress;
+    if (isTooMany || this.#queue.size >= this.#limits.maxHandshakes * QUEUE_FACTOR) {
+      this.turnedAway += 1;
+      socket.destroy();
+      return;
+    }
+    this.#byAddress.set(address, count + 1);
+    const entrant = { socket, address, begin };
+    socket.once('close', () => this.#leave(entrant));
+    if (this.#inFlight.size < this.#limits.maxHandshakes) this.#begin(entrant);
+    else this.#queue.add(entrant);
+  }
+
+  /** A handshake is over; the connection lives on. */
+  done(tls: TLSSocket): void {
+    const socket = parentOf(tls);
+    const address = this.#inFlight.get(socket);
+    if (address !== undefined) this.#leave({ socket, address, begin: () => {} });
+  }
+
+  #begin(entrant: Entrant): void {
+    this.#inFlight.set(entrant.socket, entrant.address);
+    entrant.begin();
+  }
+
+  #leave(entrant: Entrant): void {
+    const { socket, address } = entrant;
+    if (!this.#queue.delete(entrant) && !this.#inFlight.delete(socket)) return;
+    const count = (this.#byAddress.get(address) ?? 1) - 1;
+    if (count === 0) this.#byAddress.delete(address);
+    else this.#byAddress.set(address, count);
+    const [next] = this.#queue;
+    if (next === undefined || this.#inFlight.size >= this.#limits.maxHandshakes) return;
+    this.#queue.delete(next);
+    this.#begin(next);
+  }
+}
+
+/** The connection that a server's TLS socket was made of; node:tls keeps it there. */
+function parentOf(tls: TLSSocket): Socket {
+  return (tls as unknown as { _parent: Socket })._parent;
+}

@@ -1,0 +1,94 @@
+// What a handshake asks of the application: a worker of the group is asked over its link, and another one when that goes
+// away. Who asks waits as long as a handshake may take. The functions themselves never leave the application.
+import { TlshubError } from '../../errors.ts';
+import type { WireEvent } from '../../protocol/messages.ts';
+import type { LinkPeer } from '../link-peer.ts';
+import type { Worker } from './group.ts';
+
+/** A question without its number. */
+export type Question = Omit<Extract<WireEvent, { event: 'question' }>, 'event' | 'listener' | 'question'>;
+
+/** What an application answers. */
+export type Answer = Extract<WireEvent, { event: 'answer' }>;
+
+interface Pending {
+  readonly question: Question;
+  worker: Worker | undefined;
+  settle(answer: Answer | Error): void;
+}
+
+/** Numbers are drawn for all groups together: an answer names nothing else. */
+let nextNumber = 1;
+
+/** The open questions of one group. */
+export class Questions {
+  readonly #pick: () => Worker | undefined;
+  readonly #pending = new Map<number, Pending>();
+
+  /** @param pick the worker that is asked next, if there is one */
+  constructor(pick: () => Worker | undefined) {
+    this.#pick = pick;
+  }
+
+  /**
+   * Asks, now or when there is a worker. Rejects with ERR_TLSHUB_CLOSED when nobody answers in time.
+   * @param timeoutMs as long as the handshake may take
+   */
+  ask(question: Question, timeoutMs: number): Promise<Answer> {
+    return new Promise((resolve, reject) => {
+      const number = nextNumber++;
+      const settle = (answer: Answer | Error) => {
+        clearTimeout(timer);
+        this.#pending.delete(number);
+        if (answer instanceof Error) reject(answer);
+        else resolve(answer);
+      };
+      const timer = setTimeout(
+        () => settle(new TlshubError('ERR_TLSHUB_CLOSED', 'no worker answered in time')),
+        timeoutMs,
+      );
+      const pending: Pending = { question, worker: undefined, settle };
+      this.#pending.set(number, pending);
+      this.#send(number, pending);
+    });
+  }
+
+  /** There is a worker more. */
+  serve(): void {
+    for (const [number, pending] of this.#pending)
+      if (pending.worker === undefined) this.#send(number, pending);
+  }
+
+  /** A worker is gone: another one is asked. */
+  leave(worker: Worker): void {
+    for (const [number, pending] of this.#pending) {
+      if (pending.worker !== worker) continue;
+      pending.worker = undefined;
+      this.#send(number, pending);
+    }
+  }
+
+  /** Takes an answer; false when it is to no question of this group, or not from who was asked. */
+  answer(link: LinkPeer, answer: Answer): boolean {
+    const pending = this.#pending.get(answer.question);
+    if (pending?.worker?.link !== link) return false;
+    pending.settle(answer);
+    return true;
+  }
+
+  /** Nobody answers any more. */
+  end(error: Error): void {
+    for (const { settle } of [...this.#pending.values()]) settle(error);
+  }
+
+  #send(number: number, pending: Pending): void {
+    const worker = this.#pick();
+    pending.worker = worker;
+    worker?.link.send({
+      event: 'question',
+      listener: worker.listener,
+      question: number,
+      ...pending.question,
+    });
+  }
+}

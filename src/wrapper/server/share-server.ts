@@ -1,0 +1,280 @@
+// Makes a server of Node's (tls, https, http2) listen in the daemon: its own methods stay, but the port, the keys and
+// the connections are the daemon's, and its connections are shared sockets. Node's cluster module puts an object of
+// its own in the place of a server's handle in the same way (lib/internal/cluster/child.js).
+import type { Server, TlsOptions } from 'node:tls';
+import { codeOf, TlshubError } from '../../errors.ts';
+import type { TlshubSocket } from '../connect.ts';
+import { isUnshareable, type Unshareable } from '../context-key.ts';
+import { SharedSocket } from '../shared-socket.ts';
+import { ALLOWS_FALLBACK } from '../shared-socket-options.ts';
+import { answerQuestion } from './answer-question.ts';
+import { failedClient } from './failed-client.ts';
+import { normalizeListenArguments } from './listen-arguments.ts';
+import { type ListenerOwner, type OfferedSession, RemoteListener } from './remote-listener.ts';
+import {
+  type CrossingContext,
+  describeContextOption,
+  describeServerContext,
+  resolveServer,
+} from './resolve-server.ts';
+import { ServerDescription } from './server-description.ts';
+import type { ServerSharing } from './server-sharing.ts';
+
+/** Whether a server listens in the daemon. */
+export interface ServerSharingInfo {
+  /** True when the port is the daemon's; known when `listening` is emitted. */
+  shared: boolean;
+  /** Why the server listens in this process. */
+  reason: string | null;
+}
+
+/** What a shared server has besides Node's members. */
+export interface SharedServerMembers {
+  sharing: ServerSharingInfo;
+  /**
+   * Takes no more sessions and gives every session that survives to another worker, now or when one comes; the port
+   * stays open for `linger`. Resolves when all are given away; then the process may exit.
+   */
+  handOff(): Promise<void>;
+}
+
+/** What is used of a server's insides; cluster relies on the same. */
+interface Insides {
+  _handle: object | null;
+  _connections: number;
+  _pipeName?: string;
+  _emitCloseIfDrained(): void;
+}
+
+type Method = (...args: unknown[]) => unknown;
+
+/**
+ * Makes a server shared. When it cannot be, it stays as it is and `sharing.reason` says why. Throws
+ * ERR_TLSHUB_NOT_SHAREABLE with `fallback: false`, and ERR_TLSHUB_INVALID_OPTION for options that contradict `context`.
+ * @param server as Node made it of the same options, not listening
+ * @param options what it was made of, without `shared`
+ */
+export function shareServer<Kind extends Server>(
+  server: Kind,
+  options: TlsOptions,
+  sharing: ServerSharing,
+): Kind & SharedServerMembers {
+  const resolved =
+    process.env.TLSHUB === 'off'
+      ? ({ shared: false, reason: 'TLSHUB=off' } as const)
+      : resolveServer(options, { context: sharing.context });
+  const info: ServerSharingInfo = { shared: false, reason: null };
+  if (resolved.shared) {
+    new SharedServer(server, new ServerDescription(resolved, sharing, server), info).install();
+  } else if (sharing.fallback || process.env.TLSHUB === 'off') {
+    info.reason = resolved.reason;
+    Object.assign(server, { handOff: async () => void server.close() });
+  } else {
+    const code = sharing.context === undefined ? 'ERR_TLSHUB_NOT_SHAREABLE' : 'ERR_TLSHUB_INVALID_OPTION';
+    throw new TlshubError(code, `the server cannot be shared: ${resolved.reason}`);
+  }
+  return Object.assign(server, { sharing: info }) as Kind & SharedServerMembers;
+}
+
+/** The part of a shared server that is not Node's. */
+class SharedServer implements ListenerOwner {
+  readonly #server: Server;
+  readonly #insides: Insides;
+  readonly #description: ServerDescription;
+  readonly #info: ServerSharingInfo;
+  readonly #sockets = new Set<SharedSocket>();
+  #listener: RemoteListener | undefined;
+  #handingOff = false;
+
+  constructor(server: Server, description: ServerDescription, info: ServerSharingInfo) {
+    this.#server = server;
+    this.#insides = server as unknown as Insides;
+    this.#description = description;
+    this.#info = info;
+  }
+
+  /** Puts its methods on the server. */
+  install(): void {
+    const nodes = (name: string): Method => (Reflect.get(this.#server, name) as Method).bind(this.#server);
+    const listen = nodes('listen');
+    const setSecureContext = nodes('setSecureContext');
+    const addContext = nodes('addContext');
+    const setTicketKeys = nodes('setTicketKeys');
+    Object.assign(this.#server, {
+      listen: (...args: unknown[]) => this.#listen(args, listen),
+      handOff: () => this.#handOff(),
+      setSecureContext: (context: unknown) => {
+        setSecureContext(context);
+        const crossing = crossOver(describeServerContext(context, this.#description.server.key));
+        this.#description.setContext(crossing);
+        this.#tell('setContext', { context: crossing.context });
+      },
+      addContext: (servername: string, context: unknown) => {
+        addContext(servername, context);
+        const crossing = crossOver(describeContextOption(context));
+        this.#description.addContext(servername, crossing);
+        this.#tell('addContext', { servername, context: crossing.context });
+      },
+      setTicketKeys: (keys: Buffer) => {
+        setTicketKeys(keys);
+        this.#description.setTicketKeys(keys);
+        this.#tell('setTicketKeys', { keys: keys.toString('base64') });
+      },
+      getTicketKeys: () => this.#ticketKeys(),
+    });
+    this.#server.on('newListener', (event) => this.#noteAdopts(event, true));
+    this.#server.on('removeListener', (event) =>
+      this.#noteAdopts(event, this.#server.listenerCount('adopt') > 0),
+    );
+  }
+
+  listenerOnOffer({ link, directory, handle, adopted }: OfferedSession): void {
+    const { maxConnections } = this.#server;
+    if (maxConnections && this.#insides._connections >= maxConnections) {
+      link.tell('decline', { handle });
+      this.#server.emit('drop', undefined);
+      return;
+    }
+    const { local, socket: settings } = this.#description.server;
+    const { commit } = this.#description.sharing;
+    const socket = new SharedSocket({
+      directory,
+      target: { call: 'attach', handle, waitMs: 0, commit, socket: settings, link },
+      stream: local as object,
+      rejectUnauthorized: false,
+    });
+    this.#insides._connections += 1;
+    this.#sockets.add(socket);
+    // A session that ended before it was taken, or that another worker got; it tells the daemon that we live.
+    const socketOnEarlyError = () => link.tell('decline', { handle });
+    socket.once('error', socketOnEarlyError);
+    socket.once('secureConnect', () => {
+      socket.off('error', socketOnEarlyError);
+      this.#give(socket, adopted);
+    });
+    socket.once('close', () => {
+      this.#sockets.delete(socket);
+      this.#insides._connections -= 1;
+      this.#insides._emitCloseIfDrained();
+    });
+  }
+
+  listenerOnClientError(error: Error, peer: Parameters<ListenerOwner['listenerOnClientError']>[1]): void {
+    this.#server.emit('tlsClientError', error, failedClient(peer));
+  }
+
+  listenerOnQuestion(...[question, link]: Parameters<ListenerOwner['listenerOnQuestion']>): void {
+    answerQuestion(this.#server, this.#description.server.functions, question, link);
+  }
+
+  listenerOnError(error: Error): void {
+    this.#insides._handle = null;
+    this.#server.emit('error', error);
+  }
+
+  #give(socket: SharedSocket, adopted: boolean): void {
+    Object.assign(socket, { server: this.#server });
+    if (adopted) this.#server.emit('adopt', socket as unknown as TlshubSocket, socket.state);
+    else this.#server.emit('secureConnection', socket as never);
+  }
+
+  #listen(args: unknown[], nodes: Method): Server {
+    const wanted = normalizeListenArguments(args);
+    // Node throws for a server that listens already.
+    if (this.#insides._handle !== null || 'nodes' in wanted) {
+      if (this.#insides._handle === null && 'nodes' in wanted && wanted.reason !== undefined)
+        this.#refuseOrFallBack(wanted.reason);
+      nodes(...args);
+      return this.#server;
+    }
+    const { address, callback, signal } = wanted;
+    if (callback !== undefined) this.#server.once('listening', callback);
+    if (signal?.aborted) {
+      process.nextTick(() => this.#server.close());
+    } else {
+      signal?.addEventListener('abort', () => this.#server.close(), { once: true });
+    }
+    const listener = new RemoteListener(this.#description, address, this);
+    this.#listener = listener;
+    const handle = this.#handleOf(listener);
+    this.#insides._handle = handle;
+    const isCurrent = () => this.#insides._handle === handle;
+    listener.open().then(
+      () => {
+        if (!isCurrent()) return;
+        this.#info.shared = true;
+        this.#tellAddress(handle, listener);
+        this.#server.emit('listening');
+        listener.begin();
+      },
+      (error: Error) => {
+        if (!isCurrent()) return;
+        this.#insides._handle = null;
+        this.#listener = undefined;
+        if (this.#description.sharing.fallback && ALLOWS_FALLBACK.has(codeOf(error))) {
+          this.#info.reason = error.message;
+          nodes(...args.filter((arg) => typeof arg !== 'function'));
+        } else {
+          this.#server.emit('error', error);
+        }
+      },
+    );
+    return this.#server;
+  }
+
+  #refuseOrFallBack(reason: string): void {
+    if (!this.#description.sharing.fallback)
+      throw new TlshubError('ERR_TLSHUB_NOT_SHAREABLE', `the server cannot be shared: ${reason}`);
+    this.#info.reason = reason;
+  }
+
+  /** What net.Server uses of a handle. */
+  #handleOf(listener: RemoteListener): object {
+    return {
+      close: () => listener.close(this.#handingOff),
+      ref: () => listener.reference(true),
+      unref: () => listener.reference(false),
+    };
+  }
+
+  #tellAddress(handle: object, { address }: RemoteListener): void {
+    if (typeof address === 'string') {
+      this.#insides._pipeName = address;
+      return;
+    }
+    const getsockname = (out: object) => {
+      Object.assign(out, address);
+      return 0;
+    };
+    Object.assign(handle, { getsockname });
+  }
+
+  async #handOff(): Promise<void> {
+    this.#handingOff = true;
+    this.#server.close();
+    const survivors = [...this.#sockets].filter((socket) => socket.isLeased && socket.framed !== undefined);
+    await Promise.allSettled(survivors.map((socket) => socket.handOff()));
+    this.#handingOff = false;
+  }
+
+  #tell(...[name, fields]: Parameters<RemoteListener['call']>): void {
+    this.#listener?.call(name, fields).catch((error: Error) => this.#server.emit('error', error));
+  }
+
+  #noteAdopts(event: string | symbol, adopts: boolean): void {
+    // Only asked to be told; a link that is lost tells by itself when it is made again.
+    if (event === 'adopt') this.#listener?.call('setAdopts', { adopts }).catch(() => {});
+  }
+
+  #ticketKeys(): Buffer {
+    const { ticketKeys } = this.#description;
+    if (ticketKeys !== undefined) return ticketKeys;
+    throw new TlshubError('ERR_TLSHUB_UNSUPPORTED', 'the keys of session tickets stay in the daemon');
+  }
+}
+
+/** Throws ERR_TLSHUB_NOT_SHAREABLE for a context that cannot cross to the daemon. */
+function crossOver(context: CrossingContext | Unshareable): CrossingContext {
+  if (!isUnshareable(context)) return context;
+  throw new TlshubError('ERR_TLSHUB_NOT_SHAREABLE', `the context cannot cross: ${context.reason}`);
+}
