@@ -78,8 +78,8 @@ before(async () => {
   await call('refuse', { lane: 4 });
   await arena.named(link, 5, 'third');
   await call('park', { lane: 5, sent: 0, received: 0, run: ['true'], cwd: '/', stdio: false, timeout: null });
-  const { sessions } = replies.get('sessions') as { sessions: { id: string }[] };
-  await call('close', { session: sessions.at(-1)?.id });
+  const { reply: open } = await arena.lane(link, 7);
+  await call('close', { session: open.session });
   await serve();
   await call('drain', { deadline: 0 });
 });
