@@ -1,45 +1,76 @@
-// CPU time of processes, this one and others.
-import { readFileSync } from 'node:fs';
+// CPU time of processes, this one and others. Linux only.
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { codeOf } from '#src/errors.js';
 
 /** What the kernel counts in (USER_HZ of proc(5), 100 on every architecture that Node runs on). */
-const TICK_MS = 10;
+const TICK_US = 10_000;
+/** Whether the kernel tells the nanoseconds of each thread. */
+const EXACT = existsSync('/proc/self/schedstat');
 
-/** Milliseconds of CPU, user and system, that a process has used; in steps of 10 ms. Linux only. */
-export function cpuMsOf(pid: number): number {
-  // The name of the program is in brackets and may hold anything, so fields are counted behind it.
-  const fields = readFileSync(`/proc/${pid}/stat`, 'utf8').split(') ').at(-1)?.split(' ') ?? [];
-  return (Number(fields[11]) + Number(fields[12])) * TICK_MS;
+/** Microseconds of CPU, user and system, that a process has used; in steps of 10 ms on a kernel without schedstat. */
+export function cpuUsOf(pid: number): number {
+  return EXACT ? exactCpuUsOf(pid) : tickedCpuUsOf(pid);
 }
 
-/** Adds up the CPU time that several processes use while something is done. */
+function exactCpuUsOf(pid: number): number {
+  let usedNs = 0;
+  for (const thread of readdirSync(`/proc/${pid}/task`)) {
+    try {
+      usedNs += Number(readFileSync(`/proc/${pid}/task/${thread}/schedstat`, 'utf8').split(' ')[0]);
+    } catch (error) {
+      // A thread that has ended since it was listed.
+      if (codeOf(error) !== 'ENOENT' && codeOf(error) !== 'ESRCH') throw error;
+    }
+  }
+  return usedNs / 1000;
+}
+
+function tickedCpuUsOf(pid: number): number {
+  // The name of the program is in brackets and may hold anything, so fields are counted behind it.
+  const fields = readFileSync(`/proc/${pid}/stat`, 'utf8').split(') ').at(-1)?.split(' ') ?? [];
+  return (Number(fields[11]) + Number(fields[12])) * TICK_US;
+}
+
+/** Counts the CPU time that several processes use while something is done, once or many times. */
 export class CpuMeter {
   readonly #pids: Readonly<Record<string, number>>;
-  readonly #usedMs: Record<string, number> = {};
+  readonly #rounds: Record<string, number>[] = [];
 
   /** @param pids the processes by the names under which they are reported */
   constructor(pids: Readonly<Record<string, number>>) {
     this.#pids = pids;
-    for (const name of Object.keys(pids)) this.#usedMs[name] = 0;
   }
 
   /** Does the work and counts what it cost. */
   async during<Result>(work: () => Promise<Result>): Promise<Result> {
     const before = this.#read();
     const result = await work();
-    for (const [name, usedMs] of Object.entries(this.#read())) {
-      this.#usedMs[name] = (this.#usedMs[name] ?? 0) + usedMs - (before[name] ?? 0);
-    }
+    const after = this.#read();
+    this.#rounds.push(mapValues(after, (usedUs, name) => usedUs - (before[name] ?? 0)));
     return result;
   }
 
-  /** Microseconds per operation, by process. */
+  /** Microseconds per operation, by process, over all that was done. */
   perOperation(operations: number): Record<string, number> {
-    return Object.fromEntries(
-      Object.entries(this.#usedMs).map(([name, usedMs]) => [name, Math.round((usedMs * 1000) / operations)]),
-    );
+    return mapValues(this.#pids, (_, name) => {
+      const usedUs = this.#rounds.reduce((sum, round) => sum + (round[name] ?? 0), 0);
+      return Math.round(usedUs / operations);
+    });
+  }
+
+  /** Microseconds of all processes together, each time that something was done. */
+  totalsUs(): number[] {
+    return this.#rounds.map((round) => Object.values(round).reduce((sum, usedUs) => sum + usedUs, 0));
   }
 
   #read(): Record<string, number> {
-    return Object.fromEntries(Object.entries(this.#pids).map(([name, pid]) => [name, cpuMsOf(pid)]));
+    return mapValues(this.#pids, cpuUsOf);
   }
+}
+
+function mapValues(
+  table: Readonly<Record<string, number>>,
+  map: (value: number, name: string) => number,
+): Record<string, number> {
+  return Object.fromEntries(Object.entries(table).map(([name, value]) => [name, map(value, name)]));
 }
