@@ -77,8 +77,7 @@ export const CALL_HANDLERS: { readonly [Name in CallName]: Handler<Name> } = {
       names.adopt(session, session.futureName.name, plainNamed(session.futureName.lingerMs));
       return { pooled: true };
     }
-    const reason = session.tainted;
-    pool.giveBack(session);
+    const reason = pool.giveBack(session);
     return reason === undefined ? { pooled: true } : { pooled: false, reason };
   },
 

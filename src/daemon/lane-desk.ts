@@ -142,14 +142,15 @@ export class LaneDesk {
       : names.get(uid, call.handle);
     if (named !== undefined && named.session.uid === uid) {
       await named.admit(call.wait, abandoned);
-      if (!looksLikeHandle(call.handle)) return { named, reused: true };
+      const reused = named.session.leases > 0;
+      if (!looksLikeHandle(call.handle)) return { named, reused };
       // A handle is good once; who waited with the same one came too late.
       if (handles.peek(call.handle)?.named !== named) {
         named.dismiss();
         throw new TlshubError('ERR_TLSHUB_HANDLE_UNKNOWN');
       }
       handles.revoke(named.session);
-      return { named, reused: true };
+      return { named, reused };
     }
     const deadlineMs = performance.now() + call.wait;
     for (;;) {
@@ -157,8 +158,10 @@ export class LaneDesk {
         const session = handles.resolve(call.handle, uid);
         if (abandoned.aborted) throw new TlshubError('ERR_TLSHUB_NOT_LEASED');
         table.move(session, 'leased');
+        // A server's session comes to its first worker in this way too.
+        const reused = session.leases > 0;
         session.leases += 1;
-        return { session, reused: true };
+        return { session, reused };
       } catch (error) {
         const leftMs = deadlineMs - performance.now();
         if (codeOf(error) !== 'ERR_TLSHUB_SESSION_BUSY' || leftMs <= 0) throw error;

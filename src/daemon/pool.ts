@@ -141,19 +141,22 @@ export class Pool {
     return this.#open(request, owner);
   }
 
-  /** Takes back a session about whose bytes there is no doubt; it waits for the next holder, or serves one now. */
-  giveBack(session: Session): void {
+  /**
+   * Takes back a session about whose bytes there is no doubt; it waits for the next holder, or serves one now. Answers
+   * why it is closed instead.
+   */
+  giveBack(session: Session): string | undefined {
     const obstacle = this.#obstacleToPooling(session);
     if (obstacle !== undefined) {
       session.close(obstacle, 'orderly');
-      return;
+      return obstacle;
     }
     const { owner } = session;
     const next = this.#waiters.find((waiter) => waiter.takesSessions && waiter.owner === owner);
     if (next !== undefined) {
       session.occupy(undefined);
       next.grant(session);
-      return;
+      return undefined;
     }
     this.#table.move(session, 'idle');
     const idle = this.#idle.get(owner);
@@ -161,6 +164,7 @@ export class Pool {
     else idle.push(session);
     new IdleWatch(session, () => this.#forgetIdle(session));
     this.#serveSlots();
+    return undefined;
   }
 
   /** Closes the idle sessions that were unused for too long or are too old; returns how many. */
