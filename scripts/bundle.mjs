@@ -9,7 +9,7 @@ rmSync(outdir, { recursive: true, force: true });
 
 await build({
   entryPoints: [
-    ...['index', 'register', 'ssl'].map((name) => `dist/${name}.js`),
+    ...['index', 'register', 'ssl', 'https', 'http2'].map((name) => `dist/${name}.js`),
     // Found beside the chunk that starts it (src/wrapper/blocking-call.ts).
     'dist/wrapper/blocking-call-worker.js',
   ],

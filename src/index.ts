@@ -4,9 +4,14 @@ import nodeTls from 'node:tls';
 import { TlshubError } from './errors.ts';
 import { Agent } from './wrapper/agent.ts';
 import { attach } from './wrapper/attach.ts';
-import { connect } from './wrapper/connect.ts';
+import { connect, type TlshubSocket } from './wrapper/connect.ts';
 import { createSecureContext } from './wrapper/secure-context.ts';
-import { createServer } from './wrapper/server/create-server.ts';
+import {
+  createServer,
+  type ShareableServerOptions,
+  type TlshubServer,
+} from './wrapper/server/create-server.ts';
+import { sharingClass } from './wrapper/server/http-servers.ts';
 import { sessions } from './wrapper/sessions.ts';
 
 export type * from 'node:tls';
@@ -21,9 +26,15 @@ export type { ServerSharingInfo } from './wrapper/server/share-server.ts';
 export type { SessionInfo } from './wrapper/sessions.ts';
 export type { SharingInfo } from './wrapper/sharing-info.ts';
 export type { SharedOptions } from './wrapper/sharing-options.ts';
-export { Agent, attach, connect, createSecureContext, createServer, sessions, TlshubError };
+export { Agent, attach, connect, createSecureContext, createServer, Server, sessions, TlshubError };
 
-const own = { Agent, attach, connect, createSecureContext, createServer, sessions, TlshubError };
+/** tls.Server with `shared`, as {@link createServer}. */
+const Server = sharingClass(nodeTls.Server, 'tls') as unknown as new (
+  options?: ShareableServerOptions,
+  listener?: (socket: TlshubSocket) => void,
+) => TlshubServer;
+
+const own = { Agent, attach, connect, createSecureContext, createServer, Server, sessions, TlshubError };
 
 /** All of node:tls with the names above in place; what an application changes on node:tls is seen through it. */
 const tlshub: typeof nodeTls & typeof own = Object.assign(Object.create(nodeTls), own);

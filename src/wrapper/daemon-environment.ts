@@ -15,7 +15,7 @@ const PASSED_ON: ReadonlySet<string> = new Set([
 /** Beginnings of names that are passed on. */
 const PASSED_ON_PREFIXES = ['LC_', 'TLSHUB_'] as const;
 /** Settings of tlshub that concern the application, not the daemon. */
-const KEPT_BACK: ReadonlySet<string> = new Set(['TLSHUB_SHARE']);
+const KEPT_BACK: ReadonlySet<string> = new Set(['TLSHUB_SHARE', 'TLSHUB_SHARE_SERVERS']);
 
 /**
  * The environment for a daemon. Left out above all are the application's `NODE_OPTIONS` and its settings of trust

@@ -138,6 +138,22 @@ export class FramedTransport implements Transport {
     this.#sendWant();
   }
 
+  /** The application says itself what is consumed. */
+  get isManual(): boolean {
+    return this.#session.commit === 'manual';
+  }
+
+  /**
+   * Everything that has come counts as consumed from now on (automatic commit). Runs `then` when no crash of this
+   * process can undo that, at once if it may.
+   */
+  acknowledge(then: () => void): void {
+    this.#noteDue = true;
+    this.#sendConsumed();
+    if (this.#carrier.writableLength === 0) then();
+    else this.#carrier.write('', then);
+  }
+
   noteConsumed(): void {
     if (this.#noteDue) return;
     this.#noteDue = true;

@@ -1,29 +1,39 @@
 // Makes the TLS of an unchanged application shared: replaces tls.connect, tls.createSecureContext, https.Agent and
-// https.globalAgent on Node's module objects, where https, http2, fetch, WebSocket and libraries find them. What the
-// policy does not share, and what cannot be shared, goes to Node's own functions as before. Called by ../register.ts.
+// https.globalAgent on Node's module objects, where https, http2, fetch, WebSocket and libraries find them; the servers
+// are register-servers.ts. What the policy does not share, and what cannot be shared, goes to Node's own functions as
+// before. Called by ../register.ts.
+import { realpathSync } from 'node:fs';
 import https from 'node:https';
 import { syncBuiltinESMExports } from 'node:module';
 import tls, { type ConnectionOptions } from 'node:tls';
+import { fileURLToPath } from 'node:url';
 import { messageOf } from '../errors.ts';
 import { Agent, type AgentOptions, adoptAgent, agentSettings, nodeOptions } from './agent.ts';
 import { connect, type ShareableConnectionOptions } from './connect.ts';
 import { normalizeConnectArguments } from './connect-arguments.ts';
 import { nodeConnect } from './node-connect.ts';
+import { registerServers } from './register-servers.ts';
 import { createSecureContext } from './secure-context.ts';
-import { parseSharePolicy, SHARE_NOTHING, type SharePolicy } from './share-policy.ts';
+import {
+  parseServerPolicy,
+  parseSharePolicy,
+  SERVE_ALONE,
+  SHARE_NOTHING,
+  type SharePolicy,
+} from './share-policy.ts';
 
 type Options = AgentOptions | null;
 
 let isRegistered = false;
 
 /**
- * Replaces Node's functions, once. With TLSHUB=off it leaves everything as it is; with a TLSHUB_SHARE that cannot be
- * understood it warns, and shares only what asks for it.
+ * Replaces Node's functions, once. With TLSHUB=off it leaves everything as it is; with a TLSHUB_SHARE or a
+ * TLSHUB_SHARE_SERVERS that cannot be understood it warns, and shares only what asks for it.
  */
 export function register(): void {
-  if (isRegistered || process.env.TLSHUB === 'off') return;
+  if (isRegistered || process.env.TLSHUB === 'off' || isOwnCommand()) return;
   isRegistered = true;
-  const policy = policyOfEnvironment();
+  const policy = policyOf('TLSHUB_SHARE', parseSharePolicy, SHARE_NOTHING, 'session');
   Object.assign(tls, { connect: connectBy(policy), createSecureContext });
   const AgentOfPolicy = agentBy(policy);
   const { globalAgent } = https;
@@ -33,15 +43,33 @@ export function register(): void {
     // A program may have put an agent of its own there already.
     ...(isNodes && { globalAgent: new AgentOfPolicy(globalAgent.options) }),
   });
+  registerServers(policyOf('TLSHUB_SHARE_SERVERS', parseServerPolicy, SERVE_ALONE, 'server'));
   syncBuiltinESMExports();
 }
 
-function policyOfEnvironment(): SharePolicy {
+/** True in tlshub's own command: a daemon must not ask a daemon for its sessions. */
+function isOwnCommand(): boolean {
+  const [, script] = process.argv;
+  if (script === undefined) return false;
   try {
-    return parseSharePolicy(process.env.TLSHUB_SHARE);
+    return realpathSync(script) === realpathSync(fileURLToPath(new URL('../cli/main.js', import.meta.url)));
+  } catch {
+    return false;
+  }
+}
+
+/** What a variable of the environment says; one that cannot be understood shares nothing. */
+function policyOf<Policy>(
+  code: string,
+  parse: (text: string | undefined) => Policy,
+  nothing: Policy,
+  what: string,
+): Policy {
+  try {
+    return parse(process.env[code]);
   } catch (error) {
-    process.emitWarning(`${messageOf(error)}. No TLS session is shared.`, { code: 'TLSHUB_SHARE' });
-    return SHARE_NOTHING;
+    process.emitWarning(`${messageOf(error)}. No TLS ${what} is shared.`, { code });
+    return nothing;
   }
 }
 

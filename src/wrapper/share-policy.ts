@@ -1,5 +1,5 @@
-// TLSHUB_SHARE: which connections of an unchanged application are shared. Pure; parsed once by register.ts. What the
-// text does not plainly name is not shared.
+// TLSHUB_SHARE and TLSHUB_SHARE_SERVERS: which connections and which servers of an unchanged application are shared.
+// Pure; parsed once by register.ts. What the text does not plainly name is not shared.
 import { domainToASCII } from 'node:url';
 import { TlshubError } from '../errors.ts';
 
@@ -18,6 +18,17 @@ export interface SharePolicy {
   shares(target: ShareTarget): boolean;
 }
 
+/** Which servers are shared of those that do not say `shared`. */
+export interface ServerPolicy {
+  /** True when none is. */
+  readonly sharesNothing: boolean;
+  /**
+   * Whether a server that listens there is shared.
+   * @param port `null` for what has none: Unix sockets, handles of the application
+   */
+  sharesPort(port: number | null): boolean;
+}
+
 interface Pattern {
   excludes: boolean;
   matches(host: string, port: number): boolean;
@@ -25,6 +36,9 @@ interface Pattern {
 
 /** A policy that shares nothing. */
 export const SHARE_NOTHING: SharePolicy = { sharesNothing: true, shares: () => false };
+
+/** A policy that leaves every server alone. */
+export const SERVE_ALONE: ServerPolicy = { sharesNothing: true, sharesPort: () => false };
 
 const SHARE_ALL: SharePolicy = { sharesNothing: false, shares: () => true };
 
@@ -60,6 +74,28 @@ export function parseSharePolicy(text: string | undefined): SharePolicy {
       return including.length === 0 || including.some((pattern) => pattern.matches(host, port));
     },
   };
+}
+
+/**
+ * The policy for servers that a text describes: `off` or `none` (also when the text is absent or empty), `all`, or a
+ * list of ports with commas between them. Throws ERR_TLSHUB_INVALID_OPTION.
+ * @param text value of TLSHUB_SHARE_SERVERS
+ */
+export function parseServerPolicy(text: string | undefined): ServerPolicy {
+  const trimmed = (text ?? '').trim().toLowerCase();
+  if (['', 'off', 'none'].includes(trimmed)) return SERVE_ALONE;
+  if (trimmed === 'all') return { sharesNothing: false, sharesPort: () => true };
+  const ports = new Set(trimmed.split(',').map((item) => parsePort(item.trim())));
+  return { sharesNothing: false, sharesPort: (port) => port !== null && ports.has(port) };
+}
+
+function parsePort(item: string): number {
+  const port = /^\d{1,5}$/.test(item) ? Number(item) : 0;
+  if (port >= 1 && port <= 0xffff) return port;
+  throw new TlshubError(
+    'ERR_TLSHUB_INVALID_OPTION',
+    `TLSHUB_SHARE_SERVERS: ${JSON.stringify(item)} is no port; it is "all", "off" or a list of ports`,
+  );
 }
 
 function parsePattern(item: string): Pattern {

@@ -8,7 +8,7 @@ import { PACKAGE_ROOT, runNodeForJson } from '#helpers/run-node.js';
 import { isFile, textOf } from './repository.ts';
 
 /** What tlshub adds to node:tls or puts in place of it. */
-const REPLACED_NAMES = ['connect', 'createSecureContext', 'createServer'];
+const REPLACED_NAMES = ['Server', 'connect', 'createSecureContext', 'createServer'];
 const OWN_NAMES = ['Agent', 'TlshubError', 'attach', 'sessions', ...REPLACED_NAMES];
 
 interface PackageJson {

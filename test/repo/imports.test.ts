@@ -31,6 +31,8 @@ const LAYERS: Readonly<Record<string, Layer>> = {
     packages: ['commander', '@peculiar/x509', 'reflect-metadata'],
   },
   'index.ts': { own: [...BASE, 'wrapper'], packages: [] },
+  'https.ts': { own: ['wrapper'], packages: [] },
+  'http2.ts': { own: ['wrapper'], packages: [] },
   'register.ts': { own: ['wrapper'], packages: [] },
   'ssl.ts': { own: ['wrapper'], packages: [] },
 };

@@ -1,8 +1,10 @@
 // Issue 4: what a handshake does on a server of the daemon is what it does with node:tls in the process: certificates
 // by name, protocols, client certificates, stapled responses, failures. Each case runs both ways, and both are compared.
 import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import type { AddressInfo } from 'node:net';
 import { before, test } from 'node:test';
-import { createSecureContext, type SecureContext } from 'node:tls';
+import nodeTls, { createSecureContext, type SecureContext } from 'node:tls';
 import { fileScope, type Scope } from '#helpers/scope.js';
 import { waitFor } from '#helpers/wait-for.js';
 import tls, { type ShareableServerOptions, type TlshubServer } from '#src/index.js';
@@ -310,4 +312,33 @@ test('issue 4: a certificate that is broken changes nothing, and throws what nod
     return [message, view.certificate];
   });
   assert.match(String(messages[0]), /key values mismatch/);
+});
+
+test('P3, issue 4: tls.Server understands `shared` as createServer does, and without it stays that of node:tls', async (t) => {
+  for (const shared of [{ fallback: false }, false] as const) {
+    const server = new tls.Server({ ...own, shared }, (socket) => {
+      socket.pipe(socket);
+    });
+    t.after(() => void server.close());
+    server.listen(0, '127.0.0.1');
+    await once(server, 'listening');
+    assert.equal(server.sharing?.shared, shared === false ? undefined : true);
+    assert.ok(server instanceof nodeTls.Server);
+    const { port } = server.address() as AddressInfo;
+    assert.equal((await visit(port, { ca: pki.ca.cert, servername: 'localhost' })).answer, 'word');
+  }
+});
+
+test('P7: release of a session on a raw lane of a server says that it is closed, and why', async (t) => {
+  const observed = await observedServer(t, 'shared', own, undefined, { survive: false });
+  const released = new Promise<string | null>((resolve, reject) => {
+    observed.server.on('secureConnection', (socket) => {
+      socket.release().then(() => resolve(socket.sharing.reason), reject);
+    });
+  });
+  const { port } = observed;
+  const client = nodeTls.connect({ port, host: '127.0.0.1', servername: 'localhost', ca: pki.ca.cert });
+  t.after(() => void client.destroy());
+  await once(client.resume(), 'close');
+  assert.match(String(await released), /not pooled/);
 });

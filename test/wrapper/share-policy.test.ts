@@ -1,7 +1,7 @@
 // TLSHUB_SHARE: which texts mean what, and which mean nothing.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { parseSharePolicy, type ShareTarget } from '#src/wrapper/share-policy.js';
+import { parseServerPolicy, parseSharePolicy, type ShareTarget } from '#src/wrapper/share-policy.js';
 
 /** `host`, `host:port` or a path, as the target of a connection; the port is 443 where none is given. */
 function target(text: string): ShareTarget {
@@ -111,3 +111,45 @@ for (const policy of MALFORMED) {
     });
   });
 }
+
+test('TLSHUB_SHARE_SERVERS: off unless it says otherwise, all, or a list of ports', () => {
+  for (const text of [undefined, '', ' ', 'off', 'none', 'OFF']) {
+    const policy = parseServerPolicy(text);
+    assert.deepEqual(
+      [policy.sharesNothing, policy.sharesPort(443), policy.sharesPort(null)],
+      [true, false, false],
+    );
+  }
+  for (const text of ['all', ' All ']) {
+    const policy = parseServerPolicy(text);
+    assert.deepEqual(
+      [policy.sharesNothing, policy.sharesPort(443), policy.sharesPort(null)],
+      [false, true, true],
+    );
+  }
+  const policy = parseServerPolicy('443, 8443');
+  assert.equal(policy.sharesNothing, false);
+  assert.deepEqual(
+    [443, 8443, 80, 0, null].map((port) => policy.sharesPort(port)),
+    [true, true, false, false, false],
+  );
+});
+
+test('TLSHUB_SHARE_SERVERS: what is no port is an error', () => {
+  for (const text of [
+    '0',
+    '65536',
+    '443,',
+    ',',
+    '443 8443',
+    'all,443',
+    '-1',
+    '4.5',
+    '*',
+    'localhost:443',
+    '!443',
+    '0x1bb',
+  ]) {
+    assert.throws(() => parseServerPolicy(text), { code: 'ERR_TLSHUB_INVALID_OPTION' }, text);
+  }
+});

@@ -46,6 +46,12 @@ interface Insides {
   _emitCloseIfDrained(): void;
 }
 
+/** What a protocol on top of TLS does with the sessions of a server. */
+export interface ServerProtocol {
+  /** Takes a session over from another worker; answers false for one that is for the listeners of `adopt`. */
+  takesOver(socket: SharedSocket): boolean;
+}
+
 type Method = (...args: unknown[]) => unknown;
 
 /**
@@ -53,11 +59,13 @@ type Method = (...args: unknown[]) => unknown;
  * ERR_TLSHUB_NOT_SHAREABLE with `fallback: false`, and ERR_TLSHUB_INVALID_OPTION for options that contradict `context`.
  * @param server as Node made it of the same options, not listening
  * @param options what it was made of, without `shared`
+ * @param protocol on top of TLS that is asked first about sessions of other workers
  */
 export function shareServer<Kind extends Server>(
   server: Kind,
   options: TlsOptions,
   sharing: ServerSharing,
+  protocol?: ServerProtocol,
 ): Kind & SharedServerMembers {
   const resolved =
     process.env.TLSHUB === 'off'
@@ -65,7 +73,7 @@ export function shareServer<Kind extends Server>(
       : resolveServer(options, { context: sharing.context });
   const info: ServerSharingInfo = { shared: false, reason: null };
   if (resolved.shared) {
-    new SharedServer(server, new ServerDescription(resolved, sharing, server), info).install();
+    new SharedServer(server, new ServerDescription(resolved, sharing, server), info, protocol).install();
   } else if (sharing.fallback || process.env.TLSHUB === 'off') {
     info.reason = resolved.reason;
     Object.assign(server, { handOff: async () => void server.close() });
@@ -82,15 +90,22 @@ class SharedServer implements ListenerOwner {
   readonly #insides: Insides;
   readonly #description: ServerDescription;
   readonly #info: ServerSharingInfo;
+  readonly #protocol: ServerProtocol | undefined;
   readonly #sockets = new Set<SharedSocket>();
   #listener: RemoteListener | undefined;
   #handingOff = false;
 
-  constructor(server: Server, description: ServerDescription, info: ServerSharingInfo) {
+  constructor(
+    server: Server,
+    description: ServerDescription,
+    info: ServerSharingInfo,
+    protocol: ServerProtocol | undefined,
+  ) {
     this.#server = server;
     this.#insides = server as unknown as Insides;
     this.#description = description;
     this.#info = info;
+    this.#protocol = protocol;
   }
 
   /** Puts its methods on the server. */
@@ -174,6 +189,7 @@ class SharedServer implements ListenerOwner {
 
   #give(socket: SharedSocket, adopted: boolean): void {
     Object.assign(socket, { server: this.#server });
+    if (adopted && this.#protocol?.takesOver(socket)) return;
     if (adopted) this.#server.emit('adopt', socket as unknown as TlshubSocket, socket.state);
     else this.#server.emit('secureConnection', socket as never);
   }
