@@ -47,6 +47,7 @@ export class Daemon {
   readonly #contexts: Contexts;
   readonly #pool: Pool;
   readonly #names: Names;
+  readonly #gate: HandshakeGate;
   readonly #groups: Groups;
   readonly #runner = new CommandRunner({
     maxRunning: MAX_RUNNING_COMMANDS,
@@ -84,13 +85,14 @@ export class Daemon {
       sessionOnClosed: (session) => this.#sessionOnClosed(session),
     });
     this.#names = new Names({ pool: this.#pool, table: this.#table, handles: this.#handles });
+    this.#gate = new HandshakeGate(config);
     this.#groups = new Groups({
       table: this.#table,
       names: this.#names,
       handles: this.#handles,
       material: new ServerMaterial({ blobs: this.#blobs, contexts: this.#contexts }),
       contexts: this.#contexts,
-      gate: new HandshakeGate(config),
+      gate: this.#gate,
       log,
       maxSessions: config.maxSessions,
       sessionOnClosed: (session) => this.#sessionOnClosed(session),
@@ -173,6 +175,8 @@ export class Daemon {
       },
       contexts: this.#contexts.counts(),
       commands: { running: this.#runner.running, queued: this.#runner.queued },
+      servers: this.#groups.reports(),
+      handshakes: this.#gate.report(),
       counters: addCounters(this.#pool.counters, this.#closedTraffic, this.#table.all()),
       memory: { rss, heapUsed, external },
     };

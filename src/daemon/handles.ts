@@ -6,16 +6,21 @@ import type { Session } from './session.ts';
 
 const HANDLE_PATTERN = /^tlshub1\.([0-9a-f]{16})\.([0-9a-f]{32})$/;
 
+const SECRET_BYTES = 16;
+const SECRETS_AT_ONCE = 256;
+
 /** The handles of one run of the daemon. */
 export class Handles {
   /** 64 random bits in hexadecimal that name this run of the daemon. */
   readonly generation = randomBytes(8).toString('hex');
   readonly #sessions = new Map<string, Session>();
+  /** Random bytes that no secret was made of yet. */
+  #random = Buffer.alloc(0);
 
   /** A new handle for a session, in place of an older one; good until it is revoked, or the session begins to close. */
   issue(session: Session): string {
     this.revoke(session);
-    const secret = randomBytes(16).toString('hex');
+    const secret = this.#drawSecret();
     this.#sessions.set(secret, session);
     session.handleSecret = secret;
     return `tlshub1.${this.generation}.${secret}`;
@@ -47,5 +52,15 @@ export class Handles {
   /** The session that a handle names, whatever its state; no permission follows from it. */
   peek(handle: string): Session | undefined {
     return this.#sessions.get(HANDLE_PATTERN.exec(handle)?.[2] ?? '');
+  }
+
+  /** A call for random bytes costs more than the bytes: many secrets are drawn at once. */
+  #drawSecret(): string {
+    if (this.#random.length === 0) this.#random = randomBytes(SECRET_BYTES * SECRETS_AT_ONCE);
+    const secret = this.#random.toString('hex', 0, SECRET_BYTES);
+    // A secret that was given away is not kept here.
+    this.#random.fill(0, 0, SECRET_BYTES);
+    this.#random = this.#random.subarray(SECRET_BYTES);
+    return secret;
   }
 }

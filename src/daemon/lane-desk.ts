@@ -213,7 +213,7 @@ export class LaneDesk {
     // Who waited for the handshake was told of its events as they came.
     const events = call.call === 'lease' && reused ? [...session.openEvents] : [];
     const reply: LaneReply = { rc: 1, session: session.id, reused, events, tls: session.info, framed };
-    lane.socket.write(encodeLine(reply));
+    writeWithNext(lane.socket, encodeLine(reply));
     session.leases += 1;
     session.away = false;
     session.home?.sessionOnLeased(session, link);
@@ -233,7 +233,7 @@ export class LaneDesk {
     // Who waited for the handshake was told of its events as they came.
     const events = call.call === 'lease' && reused ? [...session.openEvents] : [];
     const reply: LaneReply = { rc: 1, session: session.id, reused, events, tls: session.info };
-    socket.write(encodeLine(reply));
+    writeWithNext(socket, encodeLine(reply));
     const relay = new Relay(session, lane, (over) => {
       this.#leases.delete(over);
       link?.leases.delete(lane.holder.lane);
@@ -265,4 +265,11 @@ export class LaneDesk {
     socket.end(encodeLine(reply));
     setTimeout(() => socket.destroy(), this.#options.helloTimeoutMs).unref();
   }
+}
+
+/** Writes a line together with what follows it at once: bytes of the peer often wait already. */
+function writeWithNext(socket: Socket, line: Buffer | string): void {
+  socket.cork();
+  socket.write(line);
+  setImmediate(() => socket.uncork());
 }

@@ -6,7 +6,7 @@ import { SESSION_STATES, type Session, type SessionState } from './session.ts';
 export class SessionTable {
   readonly #byId = new Map<string, Session>();
   readonly #byState: Record<Exclude<SessionState, 'closed'>, Set<Session>> = {
-    waiting: new Set(),
+    accepted: new Set(),
     leased: new Set(),
     idle: new Set(),
     detached: new Set(),

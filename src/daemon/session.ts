@@ -9,7 +9,7 @@ import type { LinkPeer } from './link-peer.ts';
 import type { NamedSession } from './named/named-session.ts';
 
 /** The states of a session; each is a list in session-table.ts. */
-export const SESSION_STATES = ['waiting', 'leased', 'idle', 'detached', 'lingering', 'closed'] as const;
+export const SESSION_STATES = ['accepted', 'leased', 'idle', 'detached', 'lingering', 'closed'] as const;
 
 /** One of {@link SESSION_STATES}. */
 export type SessionState = (typeof SESSION_STATES)[number];

@@ -4,6 +4,7 @@ import { SECRET_KEY_FIELDS, type SessionKey } from '../protocol/session-key.ts';
 import type { ParkedReport, SessionReport } from '../protocol/session-report.ts';
 import type { ContextCounts } from './contexts/contexts.ts';
 import type { NamedSession } from './named/named-session.ts';
+import type { ServerReport } from './server/server-report.ts';
 import type { Session } from './session.ts';
 
 /** The daemon, as `status` shows it. */
@@ -24,6 +25,10 @@ export interface StatusReport {
   contexts: ContextCounts;
   /** Commands of parked sessions. */
   commands: { running: number; queued: number };
+  /** Open ports. */
+  servers: ServerReport[];
+  /** Handshakes of clients now, those that wait their turn, and connections that were turned away since the start. */
+  handshakes: { inFlight: number; waiting: number; turnedAway: number };
   /** Since the start. */
   counters: Record<string, number>;
   memory: Record<string, number>;

@@ -61,13 +61,8 @@ const OFFSET_BYTES = 6;
  * Throws ERR_TLSHUB_PROTOCOL for what a decoder would refuse.
  */
 export function encodeFrameHeader({ type, flags = 0, offset, payloadBytes = 0 }: FrameHeader): Buffer {
-  if (!Number.isInteger(offset) || offset < 0) refuse(`${offset} is no offset`);
-  checkHeader(type, flags, payloadBytes, offset);
   const header = Buffer.allocUnsafe(FRAME_HEADER_BYTES);
-  header.writeUInt8(type, 0);
-  header.writeUInt8(flags, 1);
-  header.writeUInt32BE(payloadBytes, LENGTH_AT);
-  header.writeUIntBE(offset, OFFSET_AT, OFFSET_BYTES);
+  writeHeader(header, type, flags, offset, payloadBytes);
   return header;
 }
 
@@ -81,8 +76,52 @@ export function encodeFrame(frame: {
   offset: number;
   payload?: Uint8Array;
 }): Buffer {
-  const { payload = NO_PAYLOAD, ...header } = frame;
-  return Buffer.concat([encodeFrameHeader({ ...header, payloadBytes: payload.length }), payload]);
+  const { type, flags = 0, offset, payload = NO_PAYLOAD } = frame;
+  const whole = Buffer.allocUnsafe(FRAME_HEADER_BYTES + payload.length);
+  writeHeader(whole, type, flags, offset, payload.length);
+  whole.set(payload, FRAME_HEADER_BYTES);
+  return whole;
+}
+
+/** Payloads up to this are copied behind their header: that is cheaper than two chunks. */
+const COPIED_BYTES = 4 * 1024;
+
+/** Where frames are written to: a net.Socket. */
+interface FrameSink {
+  cork(): void;
+  uncork(): void;
+  write(bytes: Buffer): boolean;
+}
+
+/** Writes a frame of data, with a copy of the payload or without, whichever is cheaper. */
+export function writeDataFrame(
+  sink: FrameSink,
+  { flags, offset, payload }: { flags: number; offset: number; payload: Buffer },
+): void {
+  const type = FRAME_TYPES.DATA;
+  if (payload.length <= COPIED_BYTES) {
+    sink.write(encodeFrame({ type, flags, offset, payload }));
+    return;
+  }
+  sink.cork();
+  sink.write(encodeFrameHeader({ type, flags, offset, payloadBytes: payload.length }));
+  sink.write(payload);
+  sink.uncork();
+}
+
+function writeHeader(
+  into: Buffer,
+  type: FrameType,
+  flags: number,
+  offset: number,
+  payloadBytes: number,
+): void {
+  if (!Number.isInteger(offset) || offset < 0) refuse(`${offset} is no offset`);
+  checkHeader(type, flags, payloadBytes, offset);
+  into[0] = type;
+  into[1] = flags;
+  into.writeUInt32BE(payloadBytes, LENGTH_AT);
+  into.writeUIntBE(offset, OFFSET_AT, OFFSET_BYTES);
 }
 
 /**

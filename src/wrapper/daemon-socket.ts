@@ -20,14 +20,22 @@ const BROKEN_CODES: ReadonlySet<string | undefined> = new Set([
 /** The daemon's backlog is full (unix(7)). */
 const BUSY_CODE = 'EAGAIN';
 
+/** How to connect. */
+export interface DaemonSocketOptions {
+  /** As for net.connect. */
+  allowHalfOpen?: boolean;
+  /** The directory was found private for the link that is open to the same daemon; default false. */
+  checked?: boolean;
+}
+
 /**
  * Connects to the socket in a directory. Throws ERR_TLSHUB_DIRECTORY when the directory is not private and
  * ERR_TLSHUB_SOCKET_PATH; other failures are events of the socket.
- * @param options `allowHalfOpen`, as for net.connect
  */
-export function connectToDaemon(directory: string, options: { allowHalfOpen?: boolean } = {}): Socket {
-  checkPrivateDirectory(directory);
-  return connect({ path: socketPath(directory), ...options });
+export function connectToDaemon(directory: string, options: DaemonSocketOptions = {}): Socket {
+  const { checked = false, ...rest } = options;
+  if (!checked) checkPrivateDirectory(directory);
+  return connect({ path: socketPath(directory), ...rest });
 }
 
 /** True when no daemon listens on the socket. */

@@ -4,17 +4,20 @@ import { Socket, type SocketConstructorOpts } from 'node:net';
 import { TlshubError } from '../errors.ts';
 import {
   encodeFrame,
-  encodeFrameHeader,
   FRAME_FLAGS,
   FRAME_TYPES,
   type Frame,
   FrameDecoder,
+  writeDataFrame,
 } from '../protocol/frame-codec.ts';
 import { FRAME_WINDOW_BYTES, MAX_FRAME_PAYLOAD_BYTES } from '../protocol/limits.ts';
 import type { CommitKind, SessionMode } from '../protocol/session-name.ts';
 import { refreshTimeout, type StreamHandle } from './lane-handle.ts';
 import type { SharedSocket } from './shared-socket.ts';
 import type { Transport, TransportCallback } from './transport.ts';
+
+/** Most that one TLS record holds (RFC 8446 §5.1). */
+const MAX_RECORD_BYTES = 16 * 1024;
 
 /** What the open reply says of a framed lane. */
 export interface FramedSession {
@@ -104,8 +107,10 @@ export class FramedTransport implements Transport {
     carrier.on('data', (chunk: Buffer) => this.#receive(chunk));
     carrier.on('end', carrierOnEnd);
     carrier.on('close', carrierOnEnd);
-    // `close` follows, and the link says what it means.
-    carrier.on('error', () => {});
+    carrier.on('error', (error) => {
+      // `close` follows, and the link says what it means; behind the peer's end only a write can find out.
+      if (this.#peerEnded && !this.#outer.destroyed) this.#outer.destroy(error);
+    });
     if (head.length > 0) this.#receive(head);
     carrier.resume();
   }
@@ -194,9 +199,11 @@ export class FramedTransport implements Transport {
     chunks: readonly { chunk: Buffer | string; encoding: BufferEncoding }[],
     callback: TransportCallback,
   ): void {
-    this.#carrier.cork();
-    for (const { chunk, encoding } of chunks) this.#queue(bytesOf(chunk, encoding));
-    this.#carrier.uncork();
+    const parts = chunks.map(({ chunk, encoding }) => bytesOf(chunk, encoding));
+    const bytes = parts.reduce((sum, part) => sum + part.length, 0);
+    // As node:tls sends them: one record, where one holds them.
+    if (bytes <= MAX_RECORD_BYTES) this.#queue(Buffer.concat(parts, bytes));
+    else for (const part of parts) this.#queue(part);
     this.#awaitTaken(callback);
   }
 
@@ -232,6 +239,8 @@ export class FramedTransport implements Transport {
 
   #receive(chunk: Buffer): void {
     refreshTimeout(this.#outer);
+    // What the application writes in answer, and the acknowledgement of what it took, leave together.
+    this.#carrier.cork();
     try {
       this.#decoder.push(chunk);
       for (let frame = this.#decoder.next(); frame !== undefined; frame = this.#decoder.next())
@@ -239,6 +248,7 @@ export class FramedTransport implements Transport {
     } catch (error) {
       this.#outer.destroy(error as Error);
     }
+    process.nextTick(() => this.#carrier.uncork());
   }
 
   #handle(frame: Frame): void {
@@ -308,17 +318,7 @@ export class FramedTransport implements Transport {
       if (!fits && !this.#peerEnded) return;
       this.#unsent.shift();
       const flags = last ? FRAME_FLAGS.END_OF_UNIT : 0;
-      this.#carrier.cork();
-      this.#carrier.write(
-        encodeFrameHeader({
-          type: FRAME_TYPES.DATA,
-          flags,
-          offset: this.#writtenOffset,
-          payloadBytes: bytes.length,
-        }),
-      );
-      this.#carrier.write(bytes);
-      this.#carrier.uncork();
+      writeDataFrame(this.#carrier, { flags, offset: this.#writtenOffset, payload: bytes });
       this.#writtenOffset += bytes.length;
     }
     if (this.#peerEnded) this.#noteTaken(this.#writtenOffset);

@@ -205,7 +205,11 @@ export class LaneOpening {
 
   #attempt(link: DaemonLink, lane: number, news: HeldNews): Promise<OpenLane> {
     return new Promise((resolve, reject) => {
-      const carrier = connectToDaemon(this.#directory, { allowHalfOpen: true });
+      const carrier = connectToDaemon(this.#directory, {
+        allowHalfOpen: true,
+        // The link of the offer is open: what was checked for it has not changed.
+        checked: this.#target.call === 'attach' && this.#target.link !== undefined,
+      });
       this.#carrier = carrier;
       if (!this.#referenced) carrier.unref();
       carrier.on('error', reject);

@@ -236,10 +236,13 @@ async function giveAway<Reply>(
   const wasFlowing = socket.readableFlowing === true;
   framed.hold(true);
   socket.pause();
+  // What is written from now on is behind the count that the daemon is told, and must not reach it.
+  socket.cork();
   try {
     return await call(consumedBytes(socket));
   } catch (error) {
     framed.hold(false);
+    socket.uncork();
     if (wasFlowing && !socket.destroyed) socket.resume();
     throw error;
   }

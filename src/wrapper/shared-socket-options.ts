@@ -23,6 +23,8 @@ export interface SharedSocketOptions {
   identity?: IdentityCheck;
   /** Makes the TLS connection in the process instead; absent when that is forbidden or impossible. */
   fallBack?: () => TLSSocket;
+  /** Called once when it is destroyed, before `close`: a server counts its connections so. */
+  onDestroyed?: () => void;
 }
 
 /** Codes of tlshub that mean: this host cannot share now. They allow TLS in the process. */

@@ -245,6 +245,7 @@ export class SharedSocket extends Socket implements LaneRequester {
     if (!cleanlyOver) this.#sendLaneEnd(-1);
     const close = (shown: Error | null) => {
       this.#lane?.link.removeLane(this.#lane.lane);
+      this.#options.onDestroyed?.();
       if (handleOf(this) === null) {
         this.#closeWithoutHandle(shown, callback);
         return;
@@ -304,10 +305,11 @@ export class SharedSocket extends Socket implements LaneRequester {
     if (this.destroyed) return;
     this.#lineBytesRead -= lane.head.length;
     this.framed?.start(lane.head);
-    if (headLater && lane.head.length > 0) this.push(lane.head);
+    const wantsMore = !headLater || lane.head.length === 0 || this.push(lane.head);
     this.#holding.run();
     const isRead = this.readableFlowing === true || this.listenerCount('readable') > 0;
-    if ((isRead || this.framed?.readsOnDemand !== true) && !this.isPaused() && !this.destroyed) this.read(0);
+    if (!wantsMore && this.#feeder !== undefined) stopReading(this);
+    else if (!this.isPaused() && !this.destroyed && (isRead || !this.framed?.readsOnDemand)) this.read(0);
   }
 
   /** Makes the lane this socket's way to the session; answers whether its first bytes have to wait for their listener. */

@@ -13,10 +13,10 @@ test('ids are given once', () => {
 test('a session is in one list, that of its state', async (t) => {
   const { table, pool, lease } = await makePool(t);
   const [one, two] = [(await lease()).session, (await lease()).session];
-  assert.deepEqual(table.counts(), { leased: 2, idle: 0, detached: 0, lingering: 0, waiting: 0 });
+  assert.deepEqual(table.counts(), { leased: 2, idle: 0, detached: 0, lingering: 0, accepted: 0 });
   pool.giveBack(one);
   table.move(two, 'detached');
-  assert.deepEqual(table.counts(), { leased: 0, idle: 1, detached: 1, lingering: 0, waiting: 0 });
+  assert.deepEqual(table.counts(), { leased: 0, idle: 1, detached: 1, lingering: 0, accepted: 0 });
   assert.deepEqual([...table.inState('idle')], [one]);
   assert.deepEqual([...table.inState('detached')], [two]);
   assert.deepEqual([...table.all()], [one, two]);
@@ -49,5 +49,5 @@ test('a closed session is gone for good', async (t) => {
   await waitFor(() => table.size === 0, { what: 'the close' });
   assert.equal(session.state, 'closed');
   assert.equal(table.get(session.id), undefined);
-  assert.deepEqual(table.counts(), { leased: 0, idle: 0, detached: 0, lingering: 0, waiting: 0 });
+  assert.deepEqual(table.counts(), { leased: 0, idle: 0, detached: 0, lingering: 0, accepted: 0 });
 });

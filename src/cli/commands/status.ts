@@ -1,7 +1,7 @@
 // `tlshub status`: what the daemon tells about itself.
 import type { Command } from 'commander';
 import { type ClientFlags, clientCommand, examples, openLink } from '../client.ts';
-import { printResult, record } from '../output.ts';
+import { printResult, record, table } from '../output.ts';
 
 /** The verb `status`. */
 export function statusCommand(): Command {
@@ -19,5 +19,27 @@ export function statusCommand(): Command {
 async function statusAction(flags: ClientFlags): Promise<void> {
   const link = await openLink(flags);
   const { status } = await link.call('status', {});
-  printResult(status, record(status as Record<string, unknown>), flags);
+  const { servers = [], ...rest } = status as Record<string, unknown> & { servers?: ServerLine[] };
+  const text = [record(rest), ...(servers.length === 0 ? [] : [serversText(servers)])].join('\n');
+  printResult(status, text, flags);
+}
+
+/** What is shown of a server; the daemon's `status` tells more. */
+interface ServerLine {
+  address: string | null;
+  workers: { pid: number | null; stalled: boolean; sessions: number }[];
+  held: number;
+  waiting: number;
+  refused: number;
+  failures: number;
+}
+
+function serversText(servers: readonly ServerLine[]): string {
+  const rows = servers.map(({ address, workers, held, waiting, refused, failures }) => [
+    address ?? '-',
+    workers.map(({ pid, stalled }) => `${pid ?? '?'}${stalled ? ' (stalled)' : ''}`).join(', ') || '-',
+    ...[held, waiting, refused, failures].map(String),
+  ]);
+  const heading = ['SERVER', 'WORKERS', 'HELD', 'WAITING', 'REFUSED', 'FAILED HANDSHAKES'];
+  return `\n${table(heading, rows)}`;
 }

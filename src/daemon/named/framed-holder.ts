@@ -4,11 +4,11 @@ import { TlshubError } from '../../errors.ts';
 import { keepReading } from '../../link/keep-reading.ts';
 import {
   encodeFrame,
-  encodeFrameHeader,
   FRAME_FLAGS,
   FRAME_TYPES,
   type Frame,
   FrameDecoder,
+  writeDataFrame,
 } from '../../protocol/frame-codec.ts';
 import { FRAME_WINDOW_BYTES } from '../../protocol/limits.ts';
 import type { WireError } from '../../protocol/messages.ts';
@@ -42,6 +42,8 @@ export class FramedHolder implements Lease {
   /** Bytes were taken that the holder was not told of: its lane is backed up. */
   #ackDue = false;
   #closeTimer: NodeJS.Timeout | undefined;
+  /** Frames of a chunk are being handled. */
+  #receiving = false;
   readonly #decoder = new FrameDecoder();
   readonly #onOver: (holder: FramedHolder) => void;
   #progress: (() => void) | undefined;
@@ -109,18 +111,7 @@ export class FramedHolder implements Lease {
   /** Sends bytes that came from the peer; the caller keeps within {@link readRoom}. */
   deliver(bytes: Buffer, endOfMessage = false): void {
     const flags = endOfMessage ? FRAME_FLAGS.END_OF_UNIT : 0;
-    const { socket } = this.lane;
-    socket.cork();
-    socket.write(
-      encodeFrameHeader({
-        type: FRAME_TYPES.DATA,
-        flags,
-        offset: this.deliveredOffset,
-        payloadBytes: bytes.length,
-      }),
-    );
-    socket.write(bytes);
-    socket.uncork();
+    writeDataFrame(this.lane.socket, { flags, offset: this.deliveredOffset, payload: bytes });
     this.deliveredOffset += bytes.length;
   }
 
@@ -129,7 +120,7 @@ export class FramedHolder implements Lease {
     this.takenOffset += bytes;
     this.#ackDue = true;
     // A holder that writes and does not read must not fill our memory with acknowledgements.
-    if (!this.lane.socket.writableNeedDrain) this.#sendDueAck();
+    if (!this.#receiving && !this.lane.socket.writableNeedDrain) this.#sendDueAck();
     if (this.writtenOffset - this.takenOffset <= FRAME_WINDOW_BYTES && !this.#over) this.lane.socket.resume();
     this.#progress?.();
   }
@@ -189,6 +180,7 @@ export class FramedHolder implements Lease {
 
   #receive(chunk: Buffer): void {
     if (this.#over) return;
+    this.#receiving = true;
     try {
       this.#decoder.push(chunk);
       for (
@@ -201,6 +193,9 @@ export class FramedHolder implements Lease {
     } catch (error) {
       this.#endLane(encodeError(error as Error));
     }
+    this.#receiving = false;
+    // One acknowledgement for all frames of a chunk.
+    if (!this.lane.socket.writableNeedDrain) this.#sendDueAck();
   }
 
   #handle(frame: Frame): void {

@@ -185,14 +185,17 @@ export class NamedSession implements Occupant {
   /** A holder has left; its unconsumed bytes go to the next. */
   leave(holder: FramedHolder): void {
     if (!this.#holders.delete(holder)) return;
-    const whole = this.#writes.remove(holder);
+    const { droppedBytes, half } = this.#writes.remove(holder);
+    // The next holder goes on behind what the peer gets.
+    this.session.bytesToPeer -= droppedBytes;
     this.reading.leave(holder);
-    if (!whole) this.session.close('its holder went away within a write', 'abrupt', halfWrite());
+    if (half) this.session.close('its holder went away within a write', 'abrupt', halfWrite());
     if (this.#ending !== undefined && holder.knowsEnd) this.#endingKnown = true;
     this.#flow();
     this.#finishHolders();
     if (this.#holders.size > 0) return;
     this.unheldSinceMs = Date.now();
+    this.#finishIfDone(holder);
     this.#owner.namedOnHeld(this, false);
     this.#waiting[0]?.();
     this.#checkOver();
@@ -280,6 +283,8 @@ export class NamedSession implements Occupant {
     this.#finishHolders();
     this.#activateIfDue();
     this.#checkOver();
+    if (this.#endedByHolder && this.options.endsWithDestroy === true && this.#holders.size === 0)
+      this.#finishForGood();
   }
 
   sessionOnLeave(): void {
@@ -325,6 +330,15 @@ export class NamedSession implements Occupant {
     if (this.#ending === undefined || !this.#endingKnown || this.reading.heldBytes > 0) return;
     if (this.#holders.size > 0 || this.#reserved || this.#parking !== undefined) return;
     this.session.close('its peer has ended it', 'orderly');
+    this.#finishForGood();
+  }
+
+  /** A server that has closed its socket, of a connection that has ended too, wants nothing more of it. */
+  #finishIfDone({ lane: { holderEnd } }: FramedHolder): void {
+    const isLeft = holderEnd === 'clean' || holderEnd === 'abrupt';
+    const isEnded = this.#ending !== undefined || this.session.tls.destroyed;
+    if (this.options.endsWithDestroy !== true || !isLeft || !isEnded) return;
+    this.session.close('both sides ended', 'orderly');
     this.#finishForGood();
   }
 

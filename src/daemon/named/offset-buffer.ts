@@ -45,14 +45,18 @@ export class OffsetBuffer {
       return;
     }
     const last = this.#chunks.at(-1);
-    if (last !== undefined && this.#room !== undefined && this.#room.length >= chunk.length) {
+    if (this.#room !== undefined && this.#room.length >= chunk.length) {
       chunk.copy(this.#room);
+      const copied = this.#room.subarray(0, chunk.length);
       this.#room = this.#room.subarray(chunk.length);
-      this.#chunks[this.#chunks.length - 1] = Buffer.from(
-        last.buffer,
-        last.byteOffset,
-        last.length + chunk.length,
-      );
+      // Where everything was dropped the block goes on to be filled: what was read of it may still be on its way.
+      if (last === undefined) this.#chunks.push(copied);
+      else
+        this.#chunks[this.#chunks.length - 1] = Buffer.from(
+          last.buffer,
+          last.byteOffset,
+          last.length + chunk.length,
+        );
       return;
     }
     const block = Buffer.allocUnsafeSlow(BLOCK_BYTES);

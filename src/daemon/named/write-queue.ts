@@ -63,19 +63,19 @@ export class WriteQueue {
   }
 
   /**
-   * A writer has left. Its whole calls are still sent, the one it was within is dropped. Answers false when a part of
-   * that one is sent already: the peer has then got half a write.
+   * A writer has left. Its whole calls are still sent, the one it was within is dropped. Answers how many bytes of that
+   * were here and are dropped, and whether a part of it is sent already: the peer has then got half a write.
    */
-  remove(writer: Writer): boolean {
+  remove(writer: Writer): { droppedBytes: number; half: boolean } {
     const call = this.#unfinished.get(writer);
-    if (call === undefined) return true;
+    if (call === undefined) return { droppedBytes: 0, half: false };
     this.#unfinished.delete(writer);
     this.#bytes -= call.bytes;
     const place = this.#queue.indexOf(call);
     if (place !== -1) this.#queue.splice(place, 1);
     // After half a write nothing that follows would be understood.
     if (!call.begun) this.#send();
-    return !call.begun;
+    return { droppedBytes: call.bytes, half: call.begun };
   }
 
   /** Runs `then` when everything that may be sent is sent, or the connection is gone. */

@@ -10,6 +10,7 @@ import {
   type Server as TlsServer,
 } from 'node:tls';
 import type { ListenAddress } from '../../protocol/server-key.ts';
+import { noteCertificate } from '../tls-info.ts';
 import type { HandshakeGate } from './handshake-gate.ts';
 import type { HandshakeQuestions } from './handshake-questions.ts';
 import type { TicketKeyRing } from './ticket-keys.ts';
@@ -41,11 +42,11 @@ export interface AcceptorOwner {
 
 /** One listening port. */
 export class Acceptor {
-  readonly #tls: TlsServer;
+  #tls: TlsServer;
   readonly #listener: Server;
   readonly #gate: HandshakeGate;
   readonly #owner: AcceptorOwner;
-  readonly #questions: HandshakeQuestions;
+  #questions: HandshakeQuestions;
   readonly #tickets: TicketKeyRing;
 
   private constructor({ options, gate, questions, tickets }: AcceptorOptions, owner: AcceptorOwner) {
@@ -53,18 +54,8 @@ export class Acceptor {
     this.#owner = owner;
     this.#questions = questions;
     this.#tickets = tickets;
-    this.#tls = createServer({ ...options, ...questions.callbacks() });
-    questions.listen(this.#tls);
-    tickets.apply(ownContext(this.#tls));
-    this.#tls.on('secureConnection', (tls: TLSSocket) => {
-      gate.done(tls);
-      // From now on a client may end its side and wait for an answer; whether it gets one, the worker decides. In the
-      // middle of the handshake its end is an error.
-      tls.allowHalfOpen = true;
-      owner.acceptorOnSecure(tls);
-    });
-    this.#tls.on('tlsClientError', (error: Error, tls: TLSSocket) => owner.acceptorOnClientError(error, tls));
-    this.#listener = createNetServer((socket) => this.#listenerOnConnection(socket));
+    this.#tls = this.#serve(options, questions);
+    this.#listener = createNetServer({ noDelay: true }, (socket) => this.#listenerOnConnection(socket));
   }
 
   /**
@@ -82,6 +73,15 @@ export class Acceptor {
     return acceptor;
   }
 
+  /**
+   * New connections get other options; handshakes in flight, the port and the keys of tickets stay. Throws what
+   * tls.createServer throws, and changes nothing then.
+   */
+  replace({ options, questions }: Pick<AcceptorOptions, 'options' | 'questions'>): void {
+    this.#tls = this.#serve(options, questions);
+    this.#questions = questions;
+  }
+
   /** Where it listens. */
   get address(): BoundAddress {
     return this.#listener.address() as BoundAddress;
@@ -91,11 +91,30 @@ export class Acceptor {
   setSecureContext(options: TlsOptions): void {
     this.#tls.setSecureContext(options);
     this.#tickets.apply(ownContext(this.#tls));
+    noteCertificate(ownContext(this.#tls), options);
   }
 
   /** Closes the port; handshakes in flight go on. */
   close(): void {
     this.#listener.close();
+  }
+
+  #serve(options: TlsOptions, questions: HandshakeQuestions): TlsServer {
+    const server = createServer({ ...options, ...questions.callbacks() });
+    questions.listen(server);
+    this.#tickets.apply(ownContext(server));
+    noteCertificate(ownContext(server), options);
+    server.on('secureConnection', (tls: TLSSocket) => {
+      this.#gate.done(tls);
+      // From now on a client may end its side and wait for an answer; whether it gets one, the worker decides. In the
+      // middle of the handshake its end is an error.
+      tls.allowHalfOpen = true;
+      this.#owner.acceptorOnSecure(tls);
+    });
+    server.on('tlsClientError', (error: Error, tls: TLSSocket) =>
+      this.#owner.acceptorOnClientError(error, tls),
+    );
+    return server;
   }
 
   #listen({ host, port, path, backlog, ...address }: ListenAddress): Promise<void> {

@@ -11,17 +11,15 @@ import type { LinkPeer } from '../link-peer.ts';
 import type { Logger } from '../log.ts';
 import type { NamedSession } from '../named/named-session.ts';
 import type { Names } from '../named/names.ts';
-import { Session, type SessionHome } from '../session.ts';
+import type { Session, SessionHome } from '../session.ts';
 import type { SessionTable } from '../session-table.ts';
-import { describeTls } from '../tls-info.ts';
+import { dropConnection, sessionOf } from './accepted-session.ts';
 import type { Acceptor, AcceptorOwner } from './acceptor.ts';
 import { Questions } from './questions.ts';
 import { ServerContexts } from './server-contexts.ts';
+import { addressText, reportWorker, type ServerReport } from './server-report.ts';
 import type { TicketKeyRing } from './ticket-keys.ts';
-import type { Worker as AnyWorker } from './worker.ts';
-
-/** A worker that is linked to this daemon. */
-export type Worker = AnyWorker<LinkPeer>;
+import { type Worker, Workers } from './workers.ts';
 
 /** What a group works on. */
 export interface GroupServices {
@@ -52,12 +50,20 @@ interface Offer {
   worker: Worker;
   sinceMs: number;
   adopted: boolean;
+  /** Who had it before, and does not get it back. */
+  last: Worker | undefined;
 }
 
-/** Milliseconds in which a worker takes what it is offered; else another gets it. */
+/** Milliseconds in which a worker that is offered something must show that it is alive; else another gets it. */
 const OFFER_TIMEOUT_MS = 2_000;
 
 const NOBODY_ADOPTS = 'its process went away, and no worker adopts its sessions';
+
+/** Nothing can be read of it and nothing written to it; a client that has only ended its side may wait for an answer. */
+function isOver(named: NamedSession): boolean {
+  const { tls } = named.session;
+  return named.isSpent && (tls.destroyed || tls.writableEnded);
+}
 
 /** One address and its workers. */
 export class ServerGroup implements AcceptorOwner, SessionHome {
@@ -65,7 +71,7 @@ export class ServerGroup implements AcceptorOwner, SessionHome {
   /** As the first worker asked for it. */
   readonly requested: ListenAddress;
   /** What the first worker gave, and what is in force now. */
-  readonly firstKey: ServerKey;
+  firstKey: ServerKey;
   key: ServerKey;
   settings: GroupSettings;
   acceptor: Acceptor | undefined;
@@ -74,12 +80,12 @@ export class ServerGroup implements AcceptorOwner, SessionHome {
   /** Keys of its session tickets. */
   readonly tickets: TicketKeyRing;
   /** What handshakes ask of the workers. */
-  readonly questions = new Questions(() => this.#pick(() => true));
+  readonly questions = new Questions(() => this.#pick(false));
   /** Handshakes that failed, and sessions that nobody could take. */
   readonly counters = { sessions: 0, failures: 0, refused: 0, adoptions: 0 };
   readonly #services: GroupServices;
   readonly #options: GroupOptions;
-  readonly #workers = new Set<Worker>();
+  readonly #workers = new Workers();
   /** New sessions that no worker was offered yet. */
   readonly #waiting = new Set<Session>();
   /** Sessions that lost their worker, until another takes them. */
@@ -88,7 +94,6 @@ export class ServerGroup implements AcceptorOwner, SessionHome {
   readonly #held = new Map<Session, Worker>();
   #emptySinceMs: number | undefined = Date.now();
   #ended = false;
-  #turn = 0;
 
   constructor(options: GroupOptions) {
     this.#options = options;
@@ -102,7 +107,7 @@ export class ServerGroup implements AcceptorOwner, SessionHome {
   }
 
   /** The workers now. */
-  get workers(): ReadonlySet<Worker> {
+  get workers(): Workers {
     return this.#workers;
   }
 
@@ -111,9 +116,22 @@ export class ServerGroup implements AcceptorOwner, SessionHome {
     return this.#waiting.size + this.#orphans.size;
   }
 
+  /** True once its port is closed for good. */
+  get ended(): boolean {
+    return this.#ended;
+  }
+
   /** Sessions that workers hold. */
   get heldCount(): number {
     return this.#held.size;
+  }
+
+  /** What the status tells of it. */
+  report(): ServerReport {
+    const { acceptor, counters, waiting, settings } = this;
+    const address = acceptor === undefined ? null : addressText(acceptor.address);
+    const workers = [...this.#workers].map(reportWorker);
+    return { address, name: settings.name, workers, held: this.heldCount, waiting, ...counters };
   }
 
   /** Takes a worker in; it is served at once. */
@@ -151,8 +169,14 @@ export class ServerGroup implements AcceptorOwner, SessionHome {
     this.#services.log.info({ address: this.acceptor?.address, reason }, 'a port is closed');
     this.acceptor?.close();
     this.questions.end(new TlshubError('ERR_TLSHUB_CLOSED', reason));
-    for (const session of this.#waiting) session.close(reason, 'orderly');
+    for (const session of [...this.#waiting]) {
+      session.close(reason, 'orderly');
+      // One with a life of its own would keep what it holds, for a reader.
+      session.named?.close(reason);
+    }
+    this.#waiting.clear();
     for (const named of [...this.#orphans.keys()]) named.close(reason);
+    this.#orphans.clear();
     this.#options.onEnded(this);
   }
 
@@ -162,30 +186,51 @@ export class ServerGroup implements AcceptorOwner, SessionHome {
     if (adopts) this.#serve();
   }
 
+  /** A worker has shown that it is alive. */
+  workerOnSign(worker: Worker): void {
+    worker.signMs = Date.now();
+    if (!worker.stalled) return;
+    worker.stalled = false;
+    this.#serve();
+  }
+
   /** What is due: offers that were not taken, a port that nobody wants any more. */
   sweep(nowMs: number): void {
+    this.#forgetSpent();
+    for (const { worker, sinceMs } of this.#offers.values())
+      if (nowMs - Math.max(sinceMs, worker.signMs) >= OFFER_TIMEOUT_MS) worker.stalled = true;
     for (const [session, offer] of [...this.#offers]) {
-      if (nowMs - offer.sinceMs < OFFER_TIMEOUT_MS) continue;
-      offer.worker.stalled = true;
-      if (this.#pick((worker) => !offer.adopted || worker.adopts) !== undefined) this.#revoke(session, offer);
+      // Who does not take one takes none; with nobody else it may still take them when it comes to itself.
+      if (offer.worker.stalled && this.#workers.candidates(offer.adopted).length > 0)
+        this.#revoke(session, offer);
     }
-    for (const named of this.#orphans.keys()) if (named.isSpent) this.#orphans.delete(named);
     this.#serve();
     if (this.#emptySinceMs !== undefined && nowMs - this.#emptySinceMs >= this.settings.linger)
       this.end('nobody listened for its linger');
   }
 
-  /** A worker does not want what it was offered. */
+  /** A worker does not want what it was offered: a new session is closed, as a server at its limit does. */
   decline(link: LinkPeer, session: Session): void {
     const offer = this.#offers.get(session);
     if (offer?.worker.link !== link) return;
-    session.close('the worker declined it', 'abrupt');
+    this.#dropOffer(session, offer);
+    if (offer.adopted && session.named !== undefined) {
+      // Another one may have room for it; it waits for its linger.
+      this.#services.handles.revoke(session);
+      this.#orphans.set(session.named, offer.worker);
+      this.#serve();
+      return;
+    }
+    const reason = 'the worker declined it';
+    session.close(reason, 'abrupt');
+    session.named?.close(reason);
   }
 
   acceptorOnSecure(tls: TLSSocket): void {
     const { table, sessionOnClosed, log } = this.#services;
-    const bound = this.#workers.size === 0 ? this.settings.backlog : Number.POSITIVE_INFINITY;
-    if (this.#waiting.size >= bound || table.size >= this.#services.maxSessions) {
+    const mustWait = this.#workers.candidates(false).length === 0;
+    const isFull = mustWait && this.#waiting.size >= this.settings.backlog;
+    if (isFull || table.size >= this.#services.maxSessions) {
       this.counters.refused += 1;
       log.once(
         'session refused',
@@ -193,29 +238,15 @@ export class ServerGroup implements AcceptorOwner, SessionHome {
         { address: this.acceptor?.address },
         'a session was refused: too many',
       );
-      tls.on('error', () => {});
-      tls.destroy();
+      dropConnection(tls);
       return;
     }
-    const session = new Session(
-      {
-        id: table.nextId(),
-        uid: this.uid,
-        side: 'server',
-        peer: tls.remoteAddress === undefined ? 'unix' : `${tls.remoteAddress}:${tls.remotePort}`,
-        key: null,
-        owner: '',
-        tls,
-        info: describeTls(tls),
-        openEvents: [],
-      },
-      (closed) => {
-        table.move(closed, 'closed');
-        this.#forget(closed);
-        sessionOnClosed(closed);
-      },
-    );
-    session.state = 'waiting';
+    const session = sessionOf(tls, { id: table.nextId(), uid: this.uid }, (closed) => {
+      table.move(closed, 'closed');
+      this.#forget(closed);
+      sessionOnClosed(closed);
+    });
+    if (session === undefined) return;
     session.home = this;
     table.add(session);
     this.counters.sessions += 1;
@@ -225,7 +256,7 @@ export class ServerGroup implements AcceptorOwner, SessionHome {
 
   acceptorOnClientError(error: Error, socket: Socket): void {
     this.counters.failures += 1;
-    const worker = this.#pick(() => true);
+    const worker = this.#pick(false);
     worker?.link.send({
       event: 'client-error',
       listener: worker.listener,
@@ -247,20 +278,23 @@ export class ServerGroup implements AcceptorOwner, SessionHome {
 
   sessionOnLeased(session: Session, link: LinkPeer | undefined): void {
     const offer = this.#offers.get(session);
-    this.#offers.delete(session);
+    // Somebody may have taken it by its name.
+    this.#waiting.delete(session);
+    if (session.named !== undefined) this.#orphans.delete(session.named);
     if (offer === undefined || offer.worker.link !== link) {
-      if (offer !== undefined) offer.worker.load -= 1;
+      if (offer !== undefined) this.#dropOffer(session, offer);
       this.#release(session);
       return;
     }
-    offer.worker.stalled = false;
+    this.#offers.delete(session);
     this.#held.set(session, offer.worker);
+    this.workerOnSign(offer.worker);
   }
 
   sessionOnUnheld(named: NamedSession): void {
     const { session } = named;
     const last = this.#release(session);
-    if (session.away || named.isSpent || named.waiting > 0) return;
+    if (session.away || isOver(named) || named.waiting > 0) return;
     if (this.#ended) {
       const successor = this.#options.successorOf(this);
       session.home = successor;
@@ -272,7 +306,8 @@ export class ServerGroup implements AcceptorOwner, SessionHome {
   }
 
   #orphan(named: NamedSession, last: Worker | undefined): void {
-    if (last?.adopts === false) {
+    // Who said that its sessions survive may leave them to workers that do adopt.
+    if (last !== undefined && !(last.survive ?? last.adopts)) {
       named.close(NOBODY_ADOPTS);
       return;
     }
@@ -282,16 +317,16 @@ export class ServerGroup implements AcceptorOwner, SessionHome {
 
   /** Offers what waits to whom it may be offered. */
   #serve(): void {
+    this.#forgetSpent();
     for (const [named, last] of this.#orphans) {
-      const worker = this.#pick((one) => one.adopts && one !== last);
+      const worker = this.#pick(true, last);
       if (worker === undefined) continue;
       this.#orphans.delete(named);
-      if (named.isSpent) continue;
       this.counters.adoptions += 1;
-      this.#offer(named.session, worker, true);
+      this.#offer(named.session, worker, true, last);
     }
     for (const session of this.#waiting) {
-      const worker = this.#pick(() => true);
+      const worker = this.#pick(false);
       if (worker === undefined) return;
       this.#waiting.delete(session);
       this.#prepare(session, worker);
@@ -302,7 +337,8 @@ export class ServerGroup implements AcceptorOwner, SessionHome {
   /** A session that is to outlive its worker gets a life of its own before anybody has it. */
   #prepare(session: Session, worker: Worker): void {
     if (session.named !== undefined || !(worker.survive ?? worker.adopts)) return;
-    const lingerMs = this.settings.linger;
+    // However short its linger is, it is not over before the worker could have taken the session.
+    const lingerMs = Math.max(this.settings.linger, OFFER_TIMEOUT_MS);
     this.#services.names.adopt(session, null, {
       mode: 'exclusive',
       messages: 'chunk',
@@ -311,34 +347,40 @@ export class ServerGroup implements AcceptorOwner, SessionHome {
     });
   }
 
-  #offer(session: Session, worker: Worker, adopted: boolean): void {
+  #offer(session: Session, worker: Worker, adopted: boolean, last?: Worker): void {
     worker.load += 1;
-    this.#offers.set(session, { worker, sinceMs: Date.now(), adopted });
+    this.#offers.set(session, { worker, sinceMs: Date.now(), adopted, last });
     const handle = this.#services.handles.issue(session);
     worker.link.send({ event: 'offer', listener: worker.listener, handle, adopted });
   }
 
   /** Takes an offer back; the session waits again. */
-  #revoke(session: Session, { worker, adopted }: Offer): void {
-    this.#offers.delete(session);
-    worker.load -= 1;
+  #revoke(session: Session, offer: Offer): void {
+    this.#dropOffer(session, offer);
     this.#services.handles.revoke(session);
-    if (adopted && session.named !== undefined) this.#orphans.set(session.named, undefined);
+    if (offer.adopted && session.named !== undefined) this.#orphans.set(session.named, offer.last);
     else this.#waiting.add(session);
   }
 
-  /** The worker that is next, of those that may have it. */
-  #pick(mayHave: (worker: Worker) => boolean): Worker | undefined {
-    const eligible = [...this.#workers].filter(
-      (worker) => !worker.link.closed && !worker.stalled && mayHave(worker),
-    );
-    if (this.settings.balance === 'round-robin') {
-      this.#turn += 1;
-      return eligible[this.#turn % eligible.length];
+  #dropOffer(session: Session, offer: Offer): void {
+    if (this.#offers.delete(session)) offer.worker.load -= 1;
+  }
+
+  /** Sessions that have ended, with nothing left for anybody. */
+  #forgetSpent(): void {
+    for (const named of [...this.#orphans.keys()]) {
+      if (!isOver(named)) continue;
+      this.#orphans.delete(named);
+      named.close('its peer has gone away');
     }
-    let best: Worker | undefined;
-    for (const worker of eligible) if (best === undefined || worker.load < best.load) best = worker;
-    return best;
+    for (const session of [...this.#waiting])
+      if (session.named !== undefined && isOver(session.named)) this.#waiting.delete(session);
+    for (const [session, offer] of [...this.#offers])
+      if (session.named !== undefined && isOver(session.named)) this.#dropOffer(session, offer);
+  }
+
+  #pick(adopted: boolean, except?: Worker): Worker | undefined {
+    return this.#workers.pick(this.settings.balance, adopted, except);
   }
 
   #release(session: Session): Worker | undefined {
@@ -353,7 +395,6 @@ export class ServerGroup implements AcceptorOwner, SessionHome {
     const offer = this.#offers.get(session);
     // A session with a life of its own may still hold something for the worker that it was offered to.
     if (offer === undefined || session.named !== undefined) return;
-    this.#offers.delete(session);
-    offer.worker.load -= 1;
+    this.#dropOffer(session, offer);
   }
 }

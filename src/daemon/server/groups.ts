@@ -9,13 +9,14 @@ import type { Contexts } from '../contexts/contexts.ts';
 import type { LinkPeer } from '../link-peer.ts';
 import { clearOpensslErrors } from '../openssl-errors.ts';
 import { Acceptor, type BoundAddress } from './acceptor.ts';
-import { type GroupServices, ServerGroup, type Worker } from './group.ts';
+import { type GroupServices, ServerGroup } from './group.ts';
 import type { HandshakeGate } from './handshake-gate.ts';
 import { HandshakeQuestions } from './handshake-questions.ts';
 import type { Answer } from './questions.ts';
 import type { ServerMaterial } from './server-material.ts';
-import { contextOf } from './server-options.ts';
+import type { ServerReport } from './server-report.ts';
 import { TicketRings } from './ticket-rings.ts';
+import type { Worker } from './workers.ts';
 
 interface GroupsOptions extends GroupServices {
   material: ServerMaterial;
@@ -52,9 +53,12 @@ export class Groups {
     if (this.#draining) throw new TlshubError('ERR_TLSHUB_DRAINING');
     const own = this.#workersOf(link);
     if (own.has(call.listener)) throw new TlshubError('ERR_TLSHUB_PROTOCOL', 'the listener number is in use');
-    const group = await this.#groupFor(link.identity.uid, call);
+    let group: ServerGroup;
+    // Its last worker may close it before this one has joined.
+    do group = await this.#groupFor(link.identity.uid, call);
+    while (group.ended);
     const { listener, adopts, survive, socket } = call;
-    const worker: Worker = { link, listener, adopts, survive, socket, load: 0, stalled: false };
+    const worker: Worker = { link, listener, adopts, survive, socket, load: 0, signMs: 0, stalled: false };
     if (!link.closed) {
       own.set(listener, { group, worker });
       group.join(worker, call.group);
@@ -83,7 +87,7 @@ export class Groups {
 
   /** A process has said something: it is alive. */
   linkOnMessage(link: LinkPeer): void {
-    for (const { worker } of this.#workers.get(link)?.values() ?? []) worker.stalled = false;
+    for (const { group, worker } of this.#workers.get(link)?.values() ?? []) group.workerOnSign(worker);
   }
 
   /** A process is gone: its workers are. */
@@ -109,8 +113,14 @@ export class Groups {
     if (group.key.requestCert) group.tickets.refuseAll();
   }
 
+  /** What the status tells of every port. */
+  reports(): ServerReport[] {
+    return [...this.#groups].map((group) => group.report());
+  }
+
   /** Enforces the limits of time. */
   sweep(nowMs: number): void {
+    this.#options.gate.sweep(nowMs);
     for (const group of [...this.#groups]) group.sweep(nowMs);
   }
 
@@ -155,9 +165,9 @@ export class Groups {
     }
     const existing = this.#find(call);
     if (existing !== undefined) {
-      if (existing.uid !== uid || call.address.exclusive || existing.requested.exclusive)
+      if (existing.uid !== uid || isExclusive(call.address) || isExclusive(existing.requested))
         throw addressInUse(call.address, '');
-      this.#adjust(existing, call.server, call.address);
+      this.#adjust(existing, call);
       for (const { servername, context } of call.contexts) this.addContext(existing, servername, context);
       return existing;
     }
@@ -179,15 +189,33 @@ export class Groups {
   }
 
   /** A worker with the same options joins; one with others may, when it is alone, and brings them with it. */
-  #adjust(group: ServerGroup, key: ServerKey, address: ListenAddress): void {
-    if (isEqual(group.key, key) || isEqual(group.firstKey, key)) return;
-    const names = differingNames(group.key, key);
-    const isOnlyContext = names.every((name) => name in contextOf(key));
-    if (group.workers.size > 0 || !isOnlyContext) {
+  #adjust(group: ServerGroup, call: LinkCallOf<'listen'>): void {
+    const { server: key, address } = call;
+    const flags = ADDRESS_FLAGS.filter((name) => group.requested[name] !== address[name]);
+    const isKnown = isEqual(group.key, key) || isEqual(group.firstKey, key);
+    if (isKnown && flags.length === 0) return;
+    if (group.workers.size > 0 || flags.length > 0) {
+      const names = [...flags, ...(isKnown ? [] : differingNames(group.key, key))];
       const which = names.map((name) => `"${name}"`).join(', ');
       throw addressInUse(address, ` (other workers listen there with another ${which})`);
     }
-    this.setContext(group, contextOf(key));
+    try {
+      const options = this.#options.material.serverOptions(key, group.uid);
+      group.acceptor?.replace({ options, questions: this.#questionsOf(group, key) });
+    } finally {
+      clearOpensslErrors();
+    }
+    group.key = key;
+    group.firstKey = key;
+  }
+
+  #questionsOf(group: ServerGroup, key: ServerKey): HandshakeQuestions {
+    return new HandshakeQuestions({
+      key,
+      ask: (question, timeoutMs) => group.questions.ask(question, timeoutMs),
+      find: (servername) => group.contexts.find(servername),
+      makeContext: (context) => this.#options.material.makeContext(context),
+    });
   }
 
   async #open(uid: number, call: LinkCallOf<'listen'>): Promise<ServerGroup> {
@@ -209,12 +237,7 @@ export class Groups {
       const ticketKeys = call.ticketKeys ?? server.ticketKeys;
       if (ticketKeys !== null) group.tickets.useFixed(Buffer.from(ticketKeys, 'base64'));
       if (server.requestCert && server.asks.sni) group.tickets.refuseAll();
-      const questions = new HandshakeQuestions({
-        key: server,
-        ask: (question, timeoutMs) => group.questions.ask(question, timeoutMs),
-        find: (servername) => group.contexts.find(servername),
-        makeContext: (context) => this.#options.material.makeContext(context),
-      });
+      const questions = this.#questionsOf(group, server);
       group.acceptor = await Acceptor.open(
         { options, gate: this.#options.gate, questions, tickets: group.tickets },
         address,
@@ -227,6 +250,14 @@ export class Groups {
     this.#options.log.info({ address: group.acceptor.address }, 'a port is open');
     return group;
   }
+}
+
+/** What the port itself was made with, and cannot be changed. */
+const ADDRESS_FLAGS = ['ipv6Only', 'reusePort', 'readableAll', 'writableAll'] as const;
+
+/** Workers that share a port by `reusePort` share it as a group: the daemon gives out the connections, not the kernel. */
+function isExclusive({ exclusive, reusePort }: ListenAddress): boolean {
+  return exclusive && !reusePort;
 }
 
 /** What must be equal for two calls to mean one port; `undefined` where the system chooses a port for each. */

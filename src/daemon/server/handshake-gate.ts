@@ -1,6 +1,7 @@
 // Bounds the handshakes that are in flight: a handshake costs the daemon a thousand times more than the client that
 // asks for it. An address that has too many is turned away at once; when all together are too many, a connection waits
-// its turn, unread. Called by acceptor.ts for each accepted connection.
+// its turn, unread, and those that hold others up for long are closed. Called by acceptor.ts for each accepted
+// connection, and by groups.ts in each sweep.
 import type { Socket } from 'node:net';
 import type { TLSSocket } from 'node:tls';
 
@@ -15,6 +16,9 @@ export interface HandshakeLimits {
 /** Connections that may wait for their handshake, as a multiple of those in flight. */
 const QUEUE_FACTOR = 4;
 
+/** Milliseconds that a handshake may take while others wait for its place. */
+const PATIENCE_MS = 5_000;
+
 interface Entrant {
   socket: Socket;
   address: string;
@@ -25,7 +29,8 @@ interface Entrant {
 export class HandshakeGate {
   readonly #limits: HandshakeLimits;
   readonly #byAddress = new Map<string, number>();
-  readonly #inFlight = new Map<Socket, string>();
+  /** Oldest first. */
+  readonly #inFlight = new Map<Socket, { address: string; sinceMs: number }>();
   readonly #queue = new Set<Entrant>();
   /** Connections that were closed because of a limit. */
   turnedAway = 0;
@@ -42,6 +47,11 @@ export class HandshakeGate {
   /** Connections that wait for their turn. */
   get waiting(): number {
     return this.#queue.size;
+  }
+
+  /** What the status tells of it. */
+  report(): { inFlight: number; waiting: number; turnedAway: number } {
+    return { inFlight: this.inFlight, waiting: this.waiting, turnedAway: this.turnedAway };
   }
 
   /**
@@ -69,12 +79,23 @@ export class HandshakeGate {
   /** A handshake is over; the connection lives on. */
   done(tls: TLSSocket): void {
     const socket = parentOf(tls);
-    const address = this.#inFlight.get(socket);
-    if (address !== undefined) this.#leave({ socket, address, begin: () => {} });
+    const entry = this.#inFlight.get(socket);
+    if (entry !== undefined) this.#leave({ socket, address: entry.address, begin: () => {} });
+  }
+
+  /** Makes room for those that wait: at most as many handshakes end as there are waiting. */
+  sweep(nowMs: number): void {
+    let wanted = this.#queue.size;
+    for (const [socket, { sinceMs }] of [...this.#inFlight]) {
+      if (wanted === 0 || nowMs - sinceMs < PATIENCE_MS) return;
+      wanted -= 1;
+      this.turnedAway += 1;
+      socket.destroy();
+    }
   }
 
   #begin(entrant: Entrant): void {
-    this.#inFlight.set(entrant.socket, entrant.address);
+    this.#inFlight.set(entrant.socket, { address: entrant.address, sinceMs: Date.now() });
     entrant.begin();
   }
 
@@ -84,10 +105,13 @@ export class HandshakeGate {
     const count = (this.#byAddress.get(address) ?? 1) - 1;
     if (count === 0) this.#byAddress.delete(address);
     else this.#byAddress.set(address, count);
-    const [next] = this.#queue;
-    if (next === undefined || this.#inFlight.size >= this.#limits.maxHandshakes) return;
-    this.#queue.delete(next);
-    this.#begin(next);
+    for (const next of this.#queue) {
+      if (this.#inFlight.size >= this.#limits.maxHandshakes) return;
+      // One that is gone leaves by itself.
+      if (next.socket.destroyed) continue;
+      this.#queue.delete(next);
+      this.#begin(next);
+    }
   }
 }
 

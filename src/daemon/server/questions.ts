@@ -3,7 +3,7 @@
 import { TlshubError } from '../../errors.ts';
 import type { WireEvent } from '../../protocol/messages.ts';
 import type { LinkPeer } from '../link-peer.ts';
-import type { Worker } from './group.ts';
+import type { Worker } from './workers.ts';
 
 /** A question without its number. */
 export type Question = Omit<Extract<WireEvent, { event: 'question' }>, 'event' | 'listener' | 'question'>;

@@ -1,11 +1,13 @@
 // A port that the daemon has for a server of this process: opens it, takes the sessions that are offered, and opens it
 // again when the daemon is replaced or has died. What the server does with a session is share-server.ts.
-
+import { chmod, lstat, unlink } from 'node:fs/promises';
 import { codeOf, TlshubError } from '../../errors.ts';
+import { probeSocket } from '../../link/probe-socket.ts';
 import { socketDirectory } from '../../link/socket-path.ts';
 import type { ListenAddress } from '../../protocol/server-key.ts';
 import { decodeError } from '../../protocol/wire-error.ts';
 import { DaemonLink, type ListenerEvent, type ListenerHolder } from '../daemon-link.ts';
+import { MAX_ATTEMPTS } from '../daemon-socket.ts';
 import type { ServerDescription } from './server-description.ts';
 
 /** Where a port is, as `net.Server.address()` tells it. */
@@ -44,6 +46,11 @@ export class RemoteListener implements ListenerHolder {
   #link: DaemonLink | undefined;
   #number = 0;
   #closed = false;
+  #reopening = false;
+  /** The port stays for a time when it is closed as soon as it is open. */
+  #lingers = false;
+  /** The port is being opened; settles when that is decided, and never rejects. */
+  #opening: Promise<void> | undefined;
   #referenced = true;
   /** Offers that came before the reply of the call. */
   #early: ListenerEvent[] | undefined = [];
@@ -59,8 +66,17 @@ export class RemoteListener implements ListenerHolder {
   }
 
   /** Opens the port, or joins the workers that have it. Rejects with Node's error, or tlshub's. */
-  async open(): Promise<void> {
-    for (let blobSent = false; ; blobSent = true) {
+  open(): Promise<void> {
+    const opened = this.#open().finally(() => {
+      this.#opening = undefined;
+    });
+    this.#opening = opened.catch(() => {});
+    return opened;
+  }
+
+  async #open(): Promise<void> {
+    let blobsSentOn: DaemonLink | undefined;
+    for (let attempt = 1; ; attempt++) {
       const link = DaemonLink.for(this.#directory);
       const listener = link.addListener(this);
       this.#use(link, listener);
@@ -71,17 +87,25 @@ export class RemoteListener implements ListenerHolder {
           ...this.#description.wire(),
         });
         this.address = address as ServerAddress;
+        await this.#setMode();
         // Who opens it again wants the same port.
         if (typeof this.address === 'object')
           this.#requested = { ...this.#requested, port: this.address.port };
-        if (this.#closed) this.#leave(false);
+        if (this.#closed) this.#leave(this.#lingers);
         return;
       } catch (error) {
         link.removeListener(listener);
         this.#use(undefined, 0);
-        const missing = codeOf(error) === 'ERR_TLSHUB_BLOB_MISSING' && !blobSent;
-        if (!missing) throw error;
-        await this.#sendBlobs(link);
+        const code = codeOf(error);
+        if (code === 'ERR_TLSHUB_BLOB_MISSING' && blobsSentOn !== link) {
+          await this.#sendBlobs(link);
+          blobsSentOn = link;
+          continue;
+        }
+        // A daemon that goes away makes room for the next one.
+        const isReplaced = code === 'ERR_TLSHUB_DRAINING' || code === 'ERR_TLSHUB_DAEMON_LOST';
+        if (!isReplaced || this.#closed || attempt >= MAX_ATTEMPTS) throw error;
+        link.forget();
       }
     }
   }
@@ -93,13 +117,15 @@ export class RemoteListener implements ListenerHolder {
     for (const event of early) this.linkOnListenerEvent(event);
   }
 
-  /** Makes a call about the server; nothing happens before it listens, the description tells it then. */
+  /** Makes a call about the server, when its port is open; nothing happens before it listens: the description tells it. */
   async call(
     name: 'setContext' | 'addContext' | 'setTicketKeys' | 'setAdopts',
     fields: object,
   ): Promise<void> {
-    if (this.#link === undefined || this.address === null) return;
+    // What is asked for meanwhile, the call that is under way does not tell.
+    await this.#opening;
     const link = this.#link;
+    if (link === undefined || this.address === null) return;
     const call = () => link.call(name, { listener: this.#number, ...fields } as never);
     try {
       await call();
@@ -117,7 +143,8 @@ export class RemoteListener implements ListenerHolder {
   close(lingers: boolean): void {
     if (this.#closed) return;
     this.#closed = true;
-    if (this.address !== null) this.#leave(lingers);
+    this.#lingers = lingers;
+    if (this.#opening === undefined && this.address !== null) this.#leave(lingers);
   }
 
   /** The listener does, or does not, keep the process alive. */
@@ -148,7 +175,8 @@ export class RemoteListener implements ListenerHolder {
 
   linkOnLost(_error: Error): void {
     const link = this.#link;
-    if (link === undefined || this.#closed || this.address === null) return;
+    // While the port is being opened, that attempt fails, and whoever made it decides.
+    if (link === undefined || this.#closed || this.address === null || this.#reopening) return;
     link.removeListener(this.#number);
     this.#use(undefined, 0);
     void this.#reopen();
@@ -165,20 +193,50 @@ export class RemoteListener implements ListenerHolder {
   }
 
   async #reopen(): Promise<void> {
+    this.#reopening = true;
     const deadlineMs = performance.now() + REOPEN_WITHIN_MS;
-    for (;;) {
+    while (!this.#closed) {
       try {
         await this.open();
-        return;
+        break;
       } catch (error) {
-        if (this.#closed) return;
         if (performance.now() > deadlineMs) {
-          this.#fail(error as Error);
-          return;
+          if (!this.#closed) this.#fail(error as Error);
+          break;
         }
+        await this.#removeStaleSocket(error);
       }
       await new Promise((resolve) => setTimeout(resolve, REOPEN_PAUSE_MS));
-      if (this.#closed) return;
+    }
+    this.#reopening = false;
+    // Lost again before anybody looked.
+    if (this.#link?.lost === true) this.linkOnLost(new TlshubError('ERR_TLSHUB_DAEMON_LOST'));
+  }
+
+  /** The file of a Unix socket is made with the mask of the daemon; it gets the mode that this process would give it. */
+  async #setMode(): Promise<void> {
+    const { path } = this.#requested;
+    if (path === null || path.startsWith('\0')) return;
+    try {
+      const { mode } = await lstat(path);
+      // Newer versions of libuv (Node 22) give a socket that all may use no other rights.
+      if ((mode & 0o100) !== 0) await chmod(path, (mode & 0o777) | (0o777 & ~process.umask()));
+    } catch {
+      // Who may not change it has no business with it.
+    }
+  }
+
+  /** A daemon that was killed leaves the file of a Unix socket behind, and it was ours. */
+  async #removeStaleSocket(error: unknown): Promise<void> {
+    const { path } = this.#requested;
+    if (path === null || path.startsWith('\0') || codeOf(error) !== 'EADDRINUSE') return;
+    try {
+      const before = await lstat(path);
+      if (!before.isSocket() || (await probeSocket(path)) !== 'stale') return;
+      // Another worker may have been faster.
+      if ((await lstat(path)).ino === before.ino) await unlink(path);
+    } catch {
+      // Gone meanwhile, or not ours: the next attempt tells.
     }
   }
 

@@ -145,19 +145,24 @@ class SharedServer implements ListenerOwner {
 
   listenerOnOffer({ link, directory, handle, adopted }: OfferedSession): void {
     const { maxConnections } = this.#server;
-    if (maxConnections && this.#insides._connections >= maxConnections) {
-      link.tell('decline', { handle });
-      this.#server.emit('drop', undefined);
-      return;
-    }
+    const isTooMany = Boolean(maxConnections) && this.#insides._connections >= maxConnections;
     const { local, socket: settings } = this.#description.server;
     const { commit } = this.#description.sharing;
-    const socket = new SharedSocket({
+    const socket: SharedSocket = new SharedSocket({
       directory,
       target: { call: 'attach', handle, waitMs: 0, commit, socket: settings, link },
       stream: local as object,
       rejectUnauthorized: false,
+      onDestroyed: () => {
+        if (!this.#sockets.delete(socket)) return;
+        this.#insides._connections -= 1;
+        this.#insides._emitCloseIfDrained();
+      },
     });
+    if (isTooMany) {
+      this.#drop(socket);
+      return;
+    }
     this.#insides._connections += 1;
     this.#sockets.add(socket);
     // A session that ended before it was taken, or that another worker got; it tells the daemon that we live.
@@ -166,11 +171,6 @@ class SharedServer implements ListenerOwner {
     socket.once('secureConnect', () => {
       socket.off('error', socketOnEarlyError);
       this.#give(socket, adopted);
-    });
-    socket.once('close', () => {
-      this.#sockets.delete(socket);
-      this.#insides._connections -= 1;
-      this.#insides._emitCloseIfDrained();
     });
   }
 
@@ -187,8 +187,20 @@ class SharedServer implements ListenerOwner {
     this.#server.emit('error', error);
   }
 
+  /** One more than `maxConnections`: its addresses are known when it is taken. */
+  #drop(socket: SharedSocket): void {
+    socket.on('error', () => {});
+    socket.once('secureConnect', () => {
+      const { localAddress, localPort, localFamily, remoteAddress, remotePort, remoteFamily } = socket;
+      socket.destroy();
+      const data = { localAddress, localPort, localFamily, remoteAddress, remotePort, remoteFamily };
+      this.#server.emit('drop', remoteAddress === undefined ? undefined : data);
+    });
+  }
+
   #give(socket: SharedSocket, adopted: boolean): void {
     Object.assign(socket, { server: this.#server });
+    if (this.#description.server.local.pauseOnConnect) socket.pause();
     if (adopted && this.#protocol?.takesOver(socket)) return;
     if (adopted) this.#server.emit('adopt', socket as unknown as TlshubSocket, socket.state);
     else this.#server.emit('secureConnection', socket as never);
@@ -204,6 +216,7 @@ class SharedServer implements ListenerOwner {
       return this.#server;
     }
     const { address, callback, signal } = wanted;
+    if (address.path !== null) this.#insides._pipeName = pathIn(args[0]);
     if (callback !== undefined) this.#server.once('listening', callback);
     if (signal?.aborted) {
       process.nextTick(() => this.#server.close());
@@ -218,7 +231,7 @@ class SharedServer implements ListenerOwner {
     listener.open().then(
       () => {
         if (!isCurrent()) return;
-        this.#info.shared = true;
+        Object.assign(this.#info, { shared: true, reason: null });
         this.#tellAddress(handle, listener);
         this.#server.emit('listening');
         listener.begin();
@@ -227,6 +240,7 @@ class SharedServer implements ListenerOwner {
         if (!isCurrent()) return;
         this.#insides._handle = null;
         this.#listener = undefined;
+        this.#info.shared = false;
         if (this.#description.sharing.fallback && ALLOWS_FALLBACK.has(codeOf(error))) {
           this.#info.reason = error.message;
           nodes(...args.filter((arg) => typeof arg !== 'function'));
@@ -254,10 +268,8 @@ class SharedServer implements ListenerOwner {
   }
 
   #tellAddress(handle: object, { address }: RemoteListener): void {
-    if (typeof address === 'string') {
-      this.#insides._pipeName = address;
-      return;
-    }
+    // Of a Unix socket net.Server tells what it was asked for.
+    if (typeof address === 'string') return;
     const getsockname = (out: object) => {
       Object.assign(out, address);
       return 0;
@@ -287,6 +299,11 @@ class SharedServer implements ListenerOwner {
     if (ticketKeys !== undefined) return ticketKeys;
     throw new TlshubError('ERR_TLSHUB_UNSUPPORTED', 'the keys of session tickets stay in the daemon');
   }
+}
+
+/** The path of a Unix socket as `listen` was given it. */
+function pathIn(first: unknown): string {
+  return typeof first === 'string' ? first : String((first as { path?: unknown }).path);
 }
 
 /** Throws ERR_TLSHUB_NOT_SHAREABLE for a context that cannot cross to the daemon. */

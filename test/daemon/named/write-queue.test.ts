@@ -61,7 +61,7 @@ test('issue 3: a call that fits a window waits until it is whole; others overtak
   queue.add(one, Buffer.alloc(WINDOW - 1, 'x'), false);
   queue.add(two, Buffer.from('two'), true);
   assert.equal(connection.written, 'two');
-  assert.equal(queue.remove(one), true);
+  assert.equal(queue.remove(one).half, false);
   assert.deepEqual([connection.written, queue.bytes, one.taken], ['two', 0, 0]);
 });
 
@@ -73,7 +73,7 @@ test('issue 3: a longer call streams and holds the others off; its death leaves 
   queue.add(two, Buffer.from('two'), true);
   queue.add(one, Buffer.from('y'), false);
   assert.ok(connection.written.endsWith('xy'));
-  assert.equal(queue.remove(one), false);
+  assert.equal(queue.remove(one).half, true);
   assert.ok(!connection.written.includes('two'), 'nothing follows half a write');
 });
 
@@ -84,7 +84,7 @@ test('issue 3: who leaves within its second call has its first one sent, and did
   queue.add(one, Buffer.from('a'), false);
   queue.add(one, Buffer.from('b'), true);
   queue.add(one, Buffer.from('never'), false);
-  assert.equal(queue.remove(one), true);
+  assert.equal(queue.remove(one).half, false);
   connection.drain(10);
   assert.equal(connection.written, 'ab');
 });
@@ -138,7 +138,7 @@ test('issue 3: whatever comes in whatever order, each call is sent whole, once, 
       for (const act of list) {
         if ('drain' in act) connection.drain(act.drain);
         else if ('leave' in act) {
-          assert.equal(queue.remove(writers[act.leave] as CountingWriter), true);
+          assert.equal(queue.remove(writers[act.leave] as CountingWriter).half, false);
           writers = writers.with?.(act.leave, new CountingWriter()) ?? writers;
           open = open.map((parts, place) => (place === act.leave ? [] : parts));
           current = current.map((text, place) => (place === act.leave ? '' : text));

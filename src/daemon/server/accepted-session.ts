@@ -1,0 +1,42 @@
+// A connection that has shaken hands, as a session of the daemon that belongs to nobody yet. Called by group.ts.
+import type { TLSSocket } from 'node:tls';
+import { Session } from '../session.ts';
+import { describeTls } from '../tls-info.ts';
+
+/**
+ * The session of a connection; `undefined` when OpenSSL cannot describe it, which ends it.
+ * @param owner its id, and whose it is
+ * @param onClosed called once when the connection is gone
+ */
+export function sessionOf(
+  tls: TLSSocket,
+  owner: { id: string; uid: number },
+  onClosed: (session: Session) => void,
+): Session | undefined {
+  const peer = tls.remoteAddress === undefined ? 'unix' : `${tls.remoteAddress}:${tls.remotePort}`;
+  try {
+    const info = describeTls(tls);
+    const origin = {
+      ...owner,
+      side: 'server',
+      peer,
+      key: null,
+      owner: '',
+      tls,
+      info,
+      openEvents: [],
+    } as const;
+    const session = new Session({ ...origin, openEvents: [] }, onClosed);
+    session.state = 'accepted';
+    return session;
+  } catch {
+    dropConnection(tls);
+    return undefined;
+  }
+}
+
+/** Ends a connection that nobody gets. */
+export function dropConnection(tls: TLSSocket): void {
+  tls.on('error', () => {});
+  tls.destroy();
+}
