@@ -213,7 +213,7 @@ export class LaneDesk {
     // Who waited for the handshake was told of its events as they came.
     const events = call.call === 'lease' && reused ? [...session.openEvents] : [];
     const reply: LaneReply = { rc: 1, session: session.id, reused, events, tls: session.info, framed };
-    writeWithNext(lane.socket, encodeLine(reply));
+    writeReply(lane.socket, call, reply);
     session.leases += 1;
     session.away = false;
     session.home?.sessionOnLeased(session, link);
@@ -233,7 +233,7 @@ export class LaneDesk {
     // Who waited for the handshake was told of its events as they came.
     const events = call.call === 'lease' && reused ? [...session.openEvents] : [];
     const reply: LaneReply = { rc: 1, session: session.id, reused, events, tls: session.info };
-    writeWithNext(socket, encodeLine(reply));
+    writeReply(socket, call, reply);
     const relay = new Relay(session, lane, (over) => {
       this.#leases.delete(over);
       link?.leases.delete(lane.holder.lane);
@@ -267,9 +267,12 @@ export class LaneDesk {
   }
 }
 
-/** Writes a line together with what follows it at once: bytes of the peer often wait already. */
-function writeWithNext(socket: Socket, line: Buffer | string): void {
-  socket.cork();
-  socket.write(line);
-  setImmediate(() => socket.uncork());
+/** Writes the reply; to who takes a session over, together with the bytes that wait for him already. */
+function writeReply(socket: Socket, { call }: LaneCall, reply: LaneReply): void {
+  // A client that opens a session hears of it in a turn of its own, before any byte, as with node:tls.
+  if (call === 'attach') {
+    socket.cork();
+    setImmediate(() => socket.uncork());
+  }
+  socket.write(encodeLine(reply));
 }

@@ -128,3 +128,11 @@ test('issue 4: a certificate of its own beside a context is ERR_TLSHUB_INVALID_O
     code: 'ERR_TLSHUB_INVALID_OPTION',
   });
 });
+
+test('P5, P13: with TLSHUB=off there is no server without the certificate that it names', async (t) => {
+  process.env.TLSHUB = 'off';
+  t.after(() => {
+    delete process.env.TLSHUB;
+  });
+  assert.throws(() => tls.createServer({ shared: { context: 'www' } }), { code: 'ERR_TLSHUB_NOT_SHAREABLE' });
+});

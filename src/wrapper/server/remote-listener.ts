@@ -51,6 +51,7 @@ export class RemoteListener implements ListenerHolder {
   #lingers = false;
   /** The port is being opened; settles when that is decided, and never rejects. */
   #opening: Promise<void> | undefined;
+  #left: Promise<void> | undefined;
   #referenced = true;
   /** Offers that came before the reply of the call. */
   #early: ListenerEvent[] | undefined = [];
@@ -91,7 +92,7 @@ export class RemoteListener implements ListenerHolder {
         // Who opens it again wants the same port.
         if (typeof this.address === 'object')
           this.#requested = { ...this.#requested, port: this.address.port };
-        if (this.#closed) this.#leave(this.#lingers);
+        if (this.#closed) await this.#leave(this.#lingers);
         return;
       } catch (error) {
         link.removeListener(listener);
@@ -137,14 +138,16 @@ export class RemoteListener implements ListenerHolder {
   }
 
   /**
-   * Takes no more sessions.
+   * Takes no more sessions. Resolves when the daemon knows: a port that this was the last worker of is closed then.
    * @param lingers the port stays for a time although this may be the last worker
    */
-  close(lingers: boolean): void {
-    if (this.#closed) return;
-    this.#closed = true;
-    this.#lingers = lingers;
-    if (this.#opening === undefined && this.address !== null) this.#leave(lingers);
+  async close(lingers: boolean): Promise<void> {
+    if (!this.#closed) {
+      this.#closed = true;
+      this.#lingers = lingers;
+      this.#left = this.#opening ?? this.#leave(lingers);
+    }
+    await this.#left;
   }
 
   /** The listener does, or does not, keep the process alive. */
@@ -247,13 +250,14 @@ export class RemoteListener implements ListenerHolder {
     this.#owner.listenerOnError(error);
   }
 
-  #leave(lingers: boolean): void {
+  async #leave(lingers: boolean): Promise<void> {
     const link = this.#link;
     const listener = this.#number;
     if (link === undefined) return;
-    link.call('unlisten', { listener, linger: lingers }).catch(() => {});
+    const told = link.call('unlisten', { listener, linger: lingers }).catch(() => {});
     link.removeListener(listener);
     this.#use(undefined, 0);
+    await told;
   }
 
   #use(link: DaemonLink | undefined, listener: number): void {

@@ -67,18 +67,19 @@ export function shareServer<Kind extends Server>(
   sharing: ServerSharing,
   protocol?: ServerProtocol,
 ): Kind & SharedServerMembers {
-  const resolved =
-    process.env.TLSHUB === 'off'
-      ? ({ shared: false, reason: 'TLSHUB=off' } as const)
-      : resolveServer(options, { context: sharing.context });
+  const isOff = process.env.TLSHUB === 'off';
+  const resolved = isOff
+    ? ({ shared: false, reason: 'TLSHUB=off' } as const)
+    : resolveServer(options, { context: sharing.context });
   const info: ServerSharingInfo = { shared: false, reason: null };
   if (resolved.shared) {
     new SharedServer(server, new ServerDescription(resolved, sharing, server), info, protocol).install();
-  } else if (sharing.fallback || process.env.TLSHUB === 'off') {
+  } else if (sharing.fallback || (isOff && sharing.context === undefined)) {
     info.reason = resolved.reason;
     Object.assign(server, { handOff: async () => void server.close() });
   } else {
-    const code = sharing.context === undefined ? 'ERR_TLSHUB_NOT_SHAREABLE' : 'ERR_TLSHUB_INVALID_OPTION';
+    const isContradicted = sharing.context !== undefined && !isOff;
+    const code = isContradicted ? 'ERR_TLSHUB_INVALID_OPTION' : 'ERR_TLSHUB_NOT_SHAREABLE';
     throw new TlshubError(code, `the server cannot be shared: ${resolved.reason}`);
   }
   return Object.assign(server, { sharing: info }) as Kind & SharedServerMembers;
@@ -261,10 +262,25 @@ class SharedServer implements ListenerOwner {
   /** What net.Server uses of a handle. */
   #handleOf(listener: RemoteListener): object {
     return {
-      close: () => listener.close(this.#handingOff),
+      close: () => void this.#close(listener),
       ref: () => listener.reference(true),
       unref: () => listener.reference(false),
     };
+  }
+
+  /** `close` is emitted as often as Node would, but not before the port is another's to have. */
+  async #close(listener: RemoteListener): Promise<void> {
+    const insides = this.#insides;
+    let due = 0;
+    const emitCloseIfDrained = () => {
+      if (insides._handle === null && insides._connections === 0) due += 1;
+    };
+    Object.assign(insides, { _emitCloseIfDrained: emitCloseIfDrained });
+    await listener.close(this.#handingOff);
+    // A server that listens again meanwhile has another one in its place.
+    if (insides._emitCloseIfDrained === emitCloseIfDrained)
+      Reflect.deleteProperty(insides, '_emitCloseIfDrained');
+    for (; due > 0; due -= 1) insides._emitCloseIfDrained();
   }
 
   #tellAddress(handle: object, { address }: RemoteListener): void {
