@@ -10,7 +10,11 @@ const url = `wss://localhost:${port}/?name=${encodeURIComponent(name)}`;
 const webSocket = new WebSocket(url, { ca: readFileSync(certFile) });
 webSocket.on('message', (data) => console.log(String(data)));
 webSocket.on('error', (error) => console.error(error.message));
-webSocket.on('close', () => process.exit());
+webSocket.on('close', (code) => {
+  console.error(`the chat has ended (${code})`);
+  // 1000 and 1005 are the ends that one side has asked for (RFC 6455 §7.4.1).
+  process.exit([1000, 1005].includes(code) ? 0 : 1);
+});
 webSocket.on('open', () => {
   console.log('you are in');
   const typed = createInterface({ input: process.stdin });

@@ -130,9 +130,11 @@ export class LinkPeer {
   }
 
   #refuse(id: number, error: Error): void {
+    // Who lacks a CA list is sent it, and asks again.
+    const level = codeOf(error) === 'ERR_TLSHUB_BLOB_MISSING' ? 'debug' : 'warn';
     this.#options.log.once(
       `call ${codeOf(error)}`,
-      'warn',
+      level,
       { ...this.identity, reason: error.message },
       'a call was refused',
     );

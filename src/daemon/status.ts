@@ -125,8 +125,10 @@ export function addCounters(
 
 /** How many named sessions there are, with or without a name, and of what kind. */
 export function countNamed(all: ReadonlySet<NamedSession>): Record<'named' | 'parked' | 'ended', number> {
-  const counts = { named: all.size, parked: 0, ended: 0 };
-  for (const { parking, session } of all) {
+  const counts = { named: 0, parked: 0, ended: 0 };
+  for (const { name, parking, session } of all) {
+    // Those of servers have a life of their own without anybody having named them.
+    if (session.side === 'client' || name !== null) counts.named += 1;
     if (parking !== undefined) counts.parked += 1;
     if (session.state === 'closed') counts.ended += 1;
   }

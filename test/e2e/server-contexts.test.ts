@@ -11,6 +11,7 @@ import type { Scope } from '#helpers/scope.js';
 import { exchange, opened } from '#helpers/streams.js';
 import { askDaemon, startTestDaemon, type TestDaemon } from '#helpers/test-daemon.js';
 import { within } from '#helpers/wait-for.js';
+import { createCa } from '#src/cli/demo/pki.js';
 import tls, { type ServerSharedOptions, type ShareableServerOptions, type TlshubServer } from '#src/index.js';
 import {
   type ContextDirectory,
@@ -57,7 +58,9 @@ async function serve(
 async function visit(server: TlshubServer | number, options: nodeTls.ConnectionOptions = {}) {
   const port = typeof server === 'number' ? server : (server.address() as AddressInfo).port;
   const target = { port, host: '127.0.0.1', servername: 'localhost', ca: pki.ca.cert };
-  return opened(nodeTls.connect({ ...target, ...options }));
+  const socket = await opened(nodeTls.connect({ ...target, ...options }));
+  // The daemon ends before it, after the test.
+  return socket.on('error', () => {});
 }
 
 const serialOf = (socket: nodeTls.TLSSocket) => socket.getPeerCertificate().serialNumber;
@@ -108,6 +111,43 @@ test('issue 4: the CA list of a context decides about client certificates', asyn
   const server = await serve(t, { context: 'www' }, { requestCert: true });
   const client = await visit(server, { cert: pki.client.chain, key: pki.client.key });
   assert.equal(await exchange(client, 'hello'), 'ok hello');
+});
+
+test('P2: a reload with another CA list takes no ticket that the old one gave, on this port and on the next', async (t) => {
+  const { files, daemon } = await stage(t, serverSection('www', 'ca = ["ca.pem"]'));
+  const options = { requestCert: true, rejectUnauthorized: false };
+  const server = await serve(t, { context: 'www' }, options);
+  const { port } = server.address() as AddressInfo;
+  const mine = { cert: pki.client.chain, key: pki.client.key };
+  const first = nodeTls.connect({
+    port,
+    host: '127.0.0.1',
+    servername: 'localhost',
+    ca: pki.ca.cert,
+    ...mine,
+  });
+  // The daemon ends before it, after the test.
+  first.on('error', () => {});
+  const [session] = (await within(once(first, 'session'), { what: 'a ticket' })) as [Buffer];
+  const again = await visit(server, { ...mine, session });
+  assert.equal(again.isSessionReused(), true);
+  const { cert } = await createCa({ name: 'Another root' });
+  files.write({ 'ca.pem': cert });
+  await askDaemon(daemon.directory, 'reload');
+  assert.equal((await visit(server, { ...mine, session })).isSessionReused(), false);
+});
+
+test('issue 4: a context that was removed serves no new worker; who listens with it goes on', async (t) => {
+  const { files, daemon } = await stage(t, serverSection('www'));
+  const server = await serve(t, { context: 'www' });
+  const { port } = server.address() as AddressInfo;
+  files.configure('');
+  assert.deepEqual((await askDaemon(daemon.directory, 'reload')).removed, ['www']);
+  const late = tls.createServer({ shared: { context: 'www' } });
+  late.listen(port, '127.0.0.1');
+  const [error] = await within(once(late, 'error'), { what: 'the refusal' });
+  assert.equal((error as NodeJS.ErrnoException).code, 'ERR_TLSHUB_CONTEXT_UNKNOWN');
+  assert.equal(await exchange(await visit(server), 'still'), 'ok still');
 });
 
 test('issue 4: a context that there is not, of the other side, or for others is one error', async (t) => {

@@ -256,12 +256,14 @@ test('P4: versions and ciphers of the server decide', async (t) => {
     ]),
   );
   assert.deepEqual(
-    views.map(({ cipher, protocol, error }) => error ?? `${protocol} ${cipher}`),
+    views.map(({ cipher, protocol, error }) =>
+      error ? error.replace(/^ERR_SSL_.*_ALERT_/, '') : `${protocol} ${cipher}`,
+    ),
     [
       'TLSv1.2 ECDHE-ECDSA-CHACHA20-POLY1305',
       'TLSv1.2 ECDHE-ECDSA-CHACHA20-POLY1305',
-      'ERR_SSL_SSLV3_ALERT_HANDSHAKE_FAILURE',
-      'ERR_SSL_TLSV1_ALERT_PROTOCOL_VERSION',
+      'HANDSHAKE_FAILURE',
+      'PROTOCOL_VERSION',
     ],
   );
 });

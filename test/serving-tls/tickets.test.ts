@@ -8,7 +8,7 @@ import { type ConnectionOptions, connect } from 'node:tls';
 import { unusedPort } from '#helpers/listen.js';
 import { fileScope } from '#helpers/scope.js';
 import { within } from '#helpers/wait-for.js';
-import tls, { type ShareableServerOptions, type TlshubServer } from '#src/index.js';
+import tls, { type ShareableServerOptions, sessions, type TlshubServer } from '#src/index.js';
 import { useTestDaemon } from '../sharing/both-ways.ts';
 import { makeTestPki, type TestPki } from '../sharing/test-pki.ts';
 
@@ -107,6 +107,76 @@ for (const maxVersion of ['TLSv1.2', 'TLSv1.3'] as const) {
     await close(server);
   });
 }
+
+for (const maxVersion of ['TLSv1.2', 'TLSv1.3'] as const) {
+  test(`P2: a ticket from before clients had to show a certificate lets nobody in (${maxVersion})`, async () => {
+    const port = await unusedPort();
+    const open = await serve(own, port);
+    const { ticket: session } = await visit(port, { maxVersion });
+    assert.ok(session !== undefined);
+    await open.handOff();
+    const strict = await serve({ ...own, ca: pki.ca.cert, requestCert: true }, port);
+    let served = 0;
+    strict.on('secureConnection', () => {
+      served += 1;
+    });
+    await assert.rejects(async () => {
+      const { resumed } = await visit(port, { maxVersion, session });
+      if (maxVersion === 'TLSv1.3' && !resumed) throw new Error('not resumed');
+    });
+    assert.equal(served, 0);
+    await close(strict);
+  });
+
+  test(`P2: a ticket of a client that another CA list let in is not taken (${maxVersion})`, async () => {
+    const mutual = { ...own, ca: pki.ca.cert, requestCert: true, rejectUnauthorized: false };
+    const client = { cert: pki.client.cert, key: pki.client.key, maxVersion };
+    const port = await unusedPort();
+    const server = await serve(mutual, port);
+    const { ticket: session } = await visit(port, client);
+    assert.ok(session !== undefined);
+    assert.equal((await visit(port, { ...client, session })).resumed, true);
+    server.setSecureContext({ ...own, ca: pki.strangeCa.cert });
+    // The call goes to the daemon before any later visit does.
+    await sessions();
+    assert.equal((await visit(port, { ...client, session })).resumed, false);
+    await server.handOff();
+    // Nor by a server that has the old list again but had the other one in between, when its keys are not the same.
+    const restarted = await serve({ ...mutual, ca: pki.strangeCa.cert }, port);
+    assert.equal((await visit(port, { ...client, session })).resumed, false);
+    await close(restarted);
+  });
+
+  test(`P2: ticket keys that a lone new worker brings are in force (${maxVersion})`, async () => {
+    const port = await unusedPort();
+    const first = await serve({ ...own, ticketKeys: Buffer.alloc(48, 1) }, port);
+    const { ticket: session } = await visit(port, { maxVersion });
+    await first.handOff();
+    const second = await serve({ ...own, ticketKeys: Buffer.alloc(48, 2) }, port);
+    assert.equal((await visit(port, { maxVersion, session })).resumed, false);
+    await close(second);
+  });
+}
+
+test('issue 4: the names of a worker that is gone are gone with it', async () => {
+  const port = await unusedPort();
+  const first = await serve(own, port);
+  first.addContext('other.test', { cert: pki.wrongName.cert, key: pki.wrongName.key });
+  await sessions();
+  const name = async () => {
+    const options = { port, host: '127.0.0.1', servername: 'other.test', rejectUnauthorized: false };
+    const socket = connect(options);
+    await once(socket, 'secureConnect');
+    const { CN } = socket.getPeerCertificate().subject;
+    socket.destroy();
+    return CN;
+  };
+  assert.equal(await name(), 'other.test');
+  await first.handOff();
+  const second = await serve(own, port);
+  assert.equal(await name(), 'localhost');
+  await close(second);
+});
 
 test('P13: keys that the application sets are used and given back; those of the daemon are not told', async () => {
   const server = await serve(own);

@@ -47,7 +47,7 @@ export class Acceptor {
   readonly #gate: HandshakeGate;
   readonly #owner: AcceptorOwner;
   #questions: HandshakeQuestions;
-  readonly #tickets: TicketKeyRing;
+  #tickets: TicketKeyRing;
 
   private constructor({ options, gate, questions, tickets }: AcceptorOptions, owner: AcceptorOwner) {
     this.#gate = gate;
@@ -74,7 +74,7 @@ export class Acceptor {
   }
 
   /**
-   * New connections get other options; handshakes in flight, the port and the keys of tickets stay. Throws what
+   * New connections get other options; handshakes in flight and the port stay. Throws what
    * tls.createServer throws, and changes nothing then.
    */
   replace({ options, questions }: Pick<AcceptorOptions, 'options' | 'questions'>): void {
@@ -92,6 +92,12 @@ export class Acceptor {
     this.#tls.setSecureContext(options);
     this.#tickets.apply(ownContext(this.#tls));
     noteCertificate(ownContext(this.#tls), options);
+  }
+
+  /** Other keys of tickets, for later handshakes. */
+  useTickets(tickets: TicketKeyRing): void {
+    this.#tickets = tickets;
+    tickets.apply(ownContext(this.#tls));
   }
 
   /** Closes the port; handshakes in flight go on. */

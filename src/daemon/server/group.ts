@@ -38,7 +38,7 @@ interface GroupOptions {
   requested: ListenAddress;
   key: ServerKey;
   settings: GroupSettings;
-  tickets: TicketKeyRing;
+  place: string;
   services: GroupServices;
   /** The group has closed its port for good. */
   onEnded(group: ServerGroup): void;
@@ -77,8 +77,11 @@ export class ServerGroup implements AcceptorOwner, SessionHome {
   acceptor: Acceptor | undefined;
   /** Certificates for server names. */
   readonly contexts = new ServerContexts();
-  /** Keys of its session tickets. */
-  readonly tickets: TicketKeyRing;
+  /** Keys of its session tickets (groups.ts), and what they depend on besides the key. */
+  tickets: TicketKeyRing | undefined;
+  fixedTicketKeys: Buffer | null = null;
+  readonly place: string;
+  contextVersion = 0;
   /** What handshakes ask of the workers. */
   readonly questions = new Questions(() => this.#pick(false));
   /** Handshakes that failed, and sessions that nobody could take. */
@@ -103,7 +106,7 @@ export class ServerGroup implements AcceptorOwner, SessionHome {
     this.firstKey = options.key;
     this.key = options.key;
     this.settings = options.settings;
-    this.tickets = options.tickets;
+    this.place = options.place;
   }
 
   /** The workers now. */
@@ -232,12 +235,8 @@ export class ServerGroup implements AcceptorOwner, SessionHome {
     const isFull = mustWait && this.#waiting.size >= this.settings.backlog;
     if (isFull || table.size >= this.#services.maxSessions) {
       this.counters.refused += 1;
-      log.once(
-        'session refused',
-        'warn',
-        { address: this.acceptor?.address },
-        'a session was refused: too many',
-      );
+      const where = { address: this.acceptor?.address };
+      log.once('session refused', 'warn', where, 'a session was refused: too many');
       dropConnection(tls);
       return;
     }

@@ -15,6 +15,7 @@ import { HandshakeQuestions } from './handshake-questions.ts';
 import type { Answer } from './questions.ts';
 import type { ServerMaterial } from './server-material.ts';
 import type { ServerReport } from './server-report.ts';
+import type { TicketKeyRing } from './ticket-keys.ts';
 import { TicketRings } from './ticket-rings.ts';
 import type { Worker } from './workers.ts';
 
@@ -33,6 +34,7 @@ export class Groups {
   readonly #opening = new Map<string, Promise<ServerGroup>>();
   readonly #workers = new Map<LinkPeer, Map<number, { group: ServerGroup; worker: Worker }>>();
   #draining = false;
+  #nextGroup = 1;
 
   constructor(options: GroupsOptions) {
     this.#options = options;
@@ -58,7 +60,17 @@ export class Groups {
     do group = await this.#groupFor(link.identity.uid, call);
     while (group.ended);
     const { listener, adopts, survive, socket } = call;
-    const worker: Worker = { link, listener, adopts, survive, socket, load: 0, signMs: 0, stalled: false };
+    const worker: Worker = {
+      link,
+      listener,
+      adopts,
+      survive,
+      socket,
+      load: 0,
+      lastTurn: 0,
+      signMs: 0,
+      stalled: false,
+    };
     if (!link.closed) {
       own.set(listener, { group, worker });
       group.join(worker, call.group);
@@ -105,12 +117,19 @@ export class Groups {
       clearOpensslErrors();
     }
     group.key = { ...group.key, ...context };
+    this.#renewTickets(group);
   }
 
   /** A certificate for server names. Throws what node:tls throws of it. */
   addContext(group: ServerGroup, servername: string, context: ContextKey): void {
     group.contexts.add(servername, this.#options.material.makeContext(context));
-    if (group.key.requestCert) group.tickets.refuseAll();
+    this.#renewTickets(group);
+  }
+
+  /** Keys of session tickets that the application gives. */
+  setTicketKeys(group: ServerGroup, keys: Buffer): void {
+    group.fixedTicketKeys = keys;
+    this.#renewTickets(group);
   }
 
   /** What the status tells of every port. */
@@ -133,10 +152,13 @@ export class Groups {
   /** The configuration was reloaded: servers that use what has changed take it for later handshakes. */
   #contextsOnChange(changed: ReadonlySet<string>): void {
     const { material, log } = this.#options;
-    for (const { key, uid, acceptor } of this.#groups) {
+    for (const group of this.#groups) {
+      const { key, uid, acceptor } = group;
       if (key.context === null || !changed.has(key.context)) continue;
       try {
         acceptor?.setSecureContext(material.serverOptions(key, uid));
+        group.contextVersion = material.contextVersion(key, uid);
+        this.#renewTickets(group);
       } catch (error) {
         const reason = messageOf(error);
         log.error({ context: key.context, reason }, 'a server keeps the certificate that it had');
@@ -167,8 +189,14 @@ export class Groups {
     if (existing !== undefined) {
       if (existing.uid !== uid || isExclusive(call.address) || isExclusive(existing.requested))
         throw addressInUse(call.address, '');
+      // A context may have been removed, or forbidden to this user, since the port was opened.
+      this.#options.material.contextVersion(call.server, uid);
       this.#adjust(existing, call);
+      // The names of workers that are gone are gone with them.
+      if (existing.workers.size === 0) existing.contexts.clear();
       for (const { servername, context } of call.contexts) this.addContext(existing, servername, context);
+      if (existing.workers.size === 0) existing.fixedTicketKeys = fixedKeysOf(call);
+      this.#renewTickets(existing);
       return existing;
     }
     const opening = this.#open(uid, call);
@@ -207,6 +235,17 @@ export class Groups {
     }
     group.key = key;
     group.firstKey = key;
+    group.contextVersion = this.#options.material.contextVersion(key, group.uid);
+  }
+
+  /** Gives a group the keys of what it is now: whom it lets in, and by which rules. */
+  #renewTickets(group: ServerGroup): TicketKeyRing {
+    const { uid, place, key, contextVersion, contexts, fixedTicketKeys: fixed } = group;
+    const hasNames = key.asks.sni || contexts.size > 0;
+    const ring = this.#rings.ringOf({ uid, place, key, contextVersion, hasNames, fixed });
+    if (ring !== group.tickets) group.acceptor?.useTickets(ring);
+    group.tickets = ring;
+    return ring;
   }
 
   #questionsOf(group: ServerGroup, key: ServerKey): HandshakeQuestions {
@@ -225,7 +264,7 @@ export class Groups {
       requested: address,
       key: server,
       settings,
-      tickets: this.#rings.ringOf(uid, call.ticketKeys === undefined ? textOf(call) : undefined, server),
+      place: textOf(call) ?? `group ${this.#nextGroup++}`,
       services: this.#options,
       onEnded: (ended) => this.#groups.delete(ended),
       successorOf: ({ uid: owner, requested }) =>
@@ -234,12 +273,12 @@ export class Groups {
     try {
       for (const { servername, context } of contexts) this.addContext(group, servername, context);
       const options = this.#options.material.serverOptions(server, uid);
-      const ticketKeys = call.ticketKeys ?? server.ticketKeys;
-      if (ticketKeys !== null) group.tickets.useFixed(Buffer.from(ticketKeys, 'base64'));
-      if (server.requestCert && server.asks.sni) group.tickets.refuseAll();
+      group.contextVersion = this.#options.material.contextVersion(server, uid);
+      group.fixedTicketKeys = fixedKeysOf(call);
+      const tickets = this.#renewTickets(group);
       const questions = this.#questionsOf(group, server);
       group.acceptor = await Acceptor.open(
-        { options, gate: this.#options.gate, questions, tickets: group.tickets },
+        { options, gate: this.#options.gate, questions, tickets },
         address,
         group,
       );
@@ -250,6 +289,12 @@ export class Groups {
     this.#options.log.info({ address: group.acceptor.address }, 'a port is open');
     return group;
   }
+}
+
+/** Keys of session tickets that the application gave, in either way. */
+function fixedKeysOf({ ticketKeys, server }: LinkCallOf<'listen'>): Buffer | null {
+  const keys = ticketKeys ?? server.ticketKeys;
+  return keys === null ? null : Buffer.from(keys, 'base64');
 }
 
 /** What the port itself was made with, and cannot be changed. */

@@ -52,7 +52,7 @@ export const SERVER_CALL_HANDLERS: { readonly [Name in ServerCallName]: Handler<
   },
 
   setTicketKeys({ groups }, link, { listener, keys }) {
-    groups.of(link, listener).group.tickets.useFixed(Buffer.from(keys, 'base64'));
+    groups.setTicketKeys(groups.of(link, listener).group, Buffer.from(keys, 'base64'));
     return {};
   },
 

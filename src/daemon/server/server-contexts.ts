@@ -21,6 +21,16 @@ export class ServerContexts {
     this.#entries.set(servername, { pattern: new RegExp(`^${text}$`, 'i'), context });
   }
 
+  /** How many there are. */
+  get size(): number {
+    return this.#entries.size;
+  }
+
+  /** Forgets them all. */
+  clear(): void {
+    this.#entries.clear();
+  }
+
   /** The certificate for a name; `undefined` means the server's own. */
   find(servername: string): SecureContext | undefined {
     return [...this.#entries.values()].reverse().find(({ pattern }) => pattern.test(servername))?.context;

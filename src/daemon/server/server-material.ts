@@ -33,6 +33,11 @@ export class ServerMaterial {
     return toServerOptions({ ...key, ...context, ALPNProtocols: key.ALPNProtocols ?? ALPNProtocols }, ca);
   }
 
+  /** Names the contents of the context that a key names; 0 without one. Throws ERR_TLSHUB_CONTEXT_UNKNOWN. */
+  contextVersion({ context }: ServerKey, uid: number): number {
+    return context === null ? 0 : this.#contexts.get(context, uid, 'server').version;
+  }
+
   /** Options of setSecureContext. Throws ERR_TLSHUB_BLOB_MISSING. */
   contextOptions(context: ContextKey): TlsOptions {
     return toServerOptions(context, this.#trust(context));

@@ -130,12 +130,10 @@ export class TicketKeyRing {
 
   /**
    * From now on no ticket is accepted. For a server that asks for certificates and has others for some names: OpenSSL
-   * would take the ticket of a client that was verified for one name under another name, whose CA list may differ
-   * (as in CVE-2025-23419).
+   * would take the ticket of a client that was verified for one name under another name, whose CA list may differ.
    */
   refuseAll(): void {
     this.#refusesAll = true;
-    this.rotate();
   }
 
   /** Ends the rotation; contexts may go on with the keys as they are. */

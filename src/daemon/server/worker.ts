@@ -20,6 +20,8 @@ export interface Worker<Link extends WorkerLink = WorkerLink> {
   readonly socket: SocketSettings;
   /** Sessions that it has, and that it was offered. */
   load: number;
+  /** Grows with each time that it is its turn. */
+  lastTurn: number;
   /** When it showed last that it is alive. */
   signMs: number;
   /** It did not take an offer in time; it gets nothing until it does. */

@@ -52,7 +52,13 @@ export class Workers {
       return candidates[this.#turn % candidates.length];
     }
     let best: Worker | undefined;
-    for (const worker of candidates) if (best === undefined || worker.load < best.load) best = worker;
+    for (const worker of candidates) {
+      if (best === undefined || worker.load < best.load) best = worker;
+      // Of equals the one that had its turn longest ago.
+      else if (worker.load === best.load && worker.lastTurn < best.lastTurn) best = worker;
+    }
+    this.#turn += 1;
+    if (best !== undefined) best.lastTurn = this.#turn;
     return best;
   }
 }
