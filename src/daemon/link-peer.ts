@@ -64,6 +64,11 @@ export class LinkPeer {
     this.#connection.receive(bytes);
   }
 
+  /** Bytes of messages that the process has not taken yet. */
+  get unsentBytes(): number {
+    return this.#connection.unsentBytes;
+  }
+
   /** Sends an event. */
   send(event: WireEvent): void {
     this.#connection.send(event);

@@ -49,6 +49,11 @@ export class MessageConnection {
     socket.on('close', () => owner.connectionOnClose(this.#reason));
   }
 
+  /** Bytes that wait for a peer that does not read. */
+  get unsentBytes(): number {
+    return this.socket.writableLength;
+  }
+
   /** Sends one message; on a closed connection it does nothing, the owner has been told. */
   send(message: object): void {
     if (this.#closing || this.#unheard || this.socket.destroyed) return;

@@ -60,6 +60,7 @@ export class FramedTransport implements Transport {
   #committingOffset: number;
   #peerEnded = false;
   #noteDue = false;
+  #held = false;
 
   /**
    * @param outer the application's socket
@@ -115,8 +116,14 @@ export class FramedTransport implements Transport {
     carrier.resume();
   }
 
+  /** True while the application gets nothing, also not what is in its stream: that is to be the next holder's. */
+  get isHeld(): boolean {
+    return this.#held;
+  }
+
   /** Nothing more is delivered or acknowledged while the session is being given up; `false` goes on. */
   hold(held: boolean): void {
+    this.#held = held;
     if (held) this.#carrier.pause();
     else this.#carrier.resume();
   }

@@ -243,9 +243,18 @@ async function giveAway<Reply>(
   } catch (error) {
     framed.hold(false);
     socket.uncork();
-    if (wasFlowing && !socket.destroyed) socket.resume();
+    if (!socket.destroyed) readOn(socket, wasFlowing);
     throw error;
   }
+}
+
+/** Tells a reader of what is in its stream, which it could not take meanwhile. */
+function readOn(socket: SharedSocket, wasFlowing: boolean): void {
+  const flows = wasFlowing || socket.readableFlowing === true;
+  // A stream that was told to flow meanwhile takes no second telling.
+  socket.pause();
+  if (flows) socket.resume();
+  else if (socket.readableLength > 0) socket.emit('readable');
 }
 
 function flushed(socket: SharedSocket): Promise<void> {

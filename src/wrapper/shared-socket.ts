@@ -210,6 +210,7 @@ export class SharedSocket extends Socket implements LaneRequester {
   }
 
   override read(size?: number): Buffer | null {
+    if (this.framed?.isHeld === true) return null;
     const chunk = super.read(size) as Buffer | null;
     // Node reads ahead by itself; only who reads a stream that holds nothing asks for something.
     if (chunk === null && this.readableLength === 0) this.framed?.demand();
@@ -384,13 +385,8 @@ export class SharedSocket extends Socket implements LaneRequester {
   }
 
   #sendLaneEnd(rc: 0 | -1): void {
-    if (
-      this.#lane === undefined ||
-      this.#phase === 'given-up' ||
-      this.#endSent === -1 ||
-      this.#endSent === rc
-    )
-      return;
+    const isTold = this.#endSent === -1 || this.#endSent === rc;
+    if (this.#lane === undefined || this.#phase === 'given-up' || isTold) return;
     this.#endSent = rc;
     this.#lane.link.sendLaneEnd(this.#lane.lane, rc, this.sentBytes);
   }

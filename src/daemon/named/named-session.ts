@@ -329,6 +329,9 @@ export class NamedSession implements Occupant {
   #checkOver(): void {
     if (this.#ending === undefined || !this.#endingKnown || this.reading.heldBytes > 0) return;
     if (this.#holders.size > 0 || this.#reserved || this.#parking !== undefined) return;
+    // A client that has only ended its side may wait for an answer, from whoever holds the session next.
+    const { tls } = this.session;
+    if (this.options.endsWithDestroy === true && !tls.destroyed && !tls.writableEnded) return;
     this.session.close('its peer has ended it', 'orderly');
     this.#finishForGood();
   }

@@ -11,6 +11,7 @@ import {
 } from 'node:tls';
 import type { ListenAddress } from '../../protocol/server-key.ts';
 import { noteCertificate } from '../tls-info.ts';
+import { dropConnection } from './accepted-session.ts';
 import type { HandshakeGate } from './handshake-gate.ts';
 import type { HandshakeQuestions } from './handshake-questions.ts';
 import type { TicketKeyRing } from './ticket-keys.ts';
@@ -47,14 +48,14 @@ export class Acceptor {
   readonly #gate: HandshakeGate;
   readonly #owner: AcceptorOwner;
   #questions: HandshakeQuestions;
-  #tickets: TicketKeyRing;
+  /** Servers that demanded other things of their clients: what still comes of them is not let in. */
+  readonly #outdated = new WeakSet<TlsServer>();
 
   private constructor({ options, gate, questions, tickets }: AcceptorOptions, owner: AcceptorOwner) {
     this.#gate = gate;
     this.#owner = owner;
     this.#questions = questions;
-    this.#tickets = tickets;
-    this.#tls = this.#serve(options, questions);
+    this.#tls = this.#serve(options, questions, tickets);
     this.#listener = createNetServer({ noDelay: true }, (socket) => this.#listenerOnConnection(socket));
   }
 
@@ -74,11 +75,16 @@ export class Acceptor {
   }
 
   /**
-   * New connections get other options; handshakes in flight and the port stay. Throws what
-   * tls.createServer throws, and changes nothing then.
+   * New connections get other options; the port stays. Throws what tls.createServer throws, and changes nothing then.
+   * @param outdates handshakes in flight come to nothing, for their clients are verified by the old options
    */
-  replace({ options, questions }: Pick<AcceptorOptions, 'options' | 'questions'>): void {
-    this.#tls = this.#serve(options, questions);
+  replace(
+    { options, questions, tickets }: Pick<AcceptorOptions, 'options' | 'questions' | 'tickets'>,
+    outdates: boolean,
+  ): void {
+    const fresh = this.#serve(options, questions, tickets);
+    if (outdates) this.#outdated.add(this.#tls);
+    this.#tls = fresh;
     this.#questions = questions;
   }
 
@@ -88,15 +94,14 @@ export class Acceptor {
   }
 
   /** New certificates for later handshakes. Throws what tls.Server throws, and changes nothing then. */
-  setSecureContext(options: TlsOptions): void {
+  setSecureContext(options: TlsOptions, tickets: TicketKeyRing): void {
     this.#tls.setSecureContext(options);
-    this.#tickets.apply(ownContext(this.#tls));
+    this.useTickets(tickets);
     noteCertificate(ownContext(this.#tls), options);
   }
 
-  /** Other keys of tickets, for later handshakes. */
+  /** Other keys for later tickets, and for those that come back. */
   useTickets(tickets: TicketKeyRing): void {
-    this.#tickets = tickets;
     tickets.apply(ownContext(this.#tls));
   }
 
@@ -105,13 +110,17 @@ export class Acceptor {
     this.#listener.close();
   }
 
-  #serve(options: TlsOptions, questions: HandshakeQuestions): TlsServer {
+  #serve(options: TlsOptions, questions: HandshakeQuestions, tickets: TicketKeyRing): TlsServer {
     const server = createServer({ ...options, ...questions.callbacks() });
     questions.listen(server);
-    this.#tickets.apply(ownContext(server));
+    tickets.apply(ownContext(server));
     noteCertificate(ownContext(server), options);
     server.on('secureConnection', (tls: TLSSocket) => {
       this.#gate.done(tls);
+      if (this.#outdated.has(server)) {
+        dropConnection(tls);
+        return;
+      }
       // From now on a client may end its side and wait for an answer; whether it gets one, the worker decides. In the
       // middle of the handshake its end is an error.
       tls.allowHalfOpen = true;

@@ -6,45 +6,18 @@ import type { TLSSocket } from 'node:tls';
 import { TlshubError } from '../../errors.ts';
 import type { GroupSettings, ListenAddress, ServerKey } from '../../protocol/server-key.ts';
 import { encodeError } from '../../protocol/wire-error.ts';
-import type { Handles } from '../handles.ts';
 import type { LinkPeer } from '../link-peer.ts';
-import type { Logger } from '../log.ts';
 import type { NamedSession } from '../named/named-session.ts';
-import type { Names } from '../named/names.ts';
 import type { Session, SessionHome } from '../session.ts';
-import type { SessionTable } from '../session-table.ts';
 import { dropConnection, sessionOf } from './accepted-session.ts';
 import type { Acceptor, AcceptorOwner } from './acceptor.ts';
+import type { GroupOptions, GroupServices } from './group-options.ts';
 import { Questions } from './questions.ts';
 import { ServerContexts } from './server-contexts.ts';
+import type { Judgement } from './server-material.ts';
 import { addressText, reportWorker, type ServerReport } from './server-report.ts';
 import type { TicketKeyRing } from './ticket-keys.ts';
 import { type Worker, Workers } from './workers.ts';
-
-/** What a group works on. */
-export interface GroupServices {
-  table: SessionTable;
-  names: Names;
-  handles: Handles;
-  log: Logger;
-  /** Most sessions of one uid. */
-  maxSessions: number;
-  /** Called once for each session that is gone. */
-  sessionOnClosed(session: Session): void;
-}
-
-interface GroupOptions {
-  uid: number;
-  requested: ListenAddress;
-  key: ServerKey;
-  settings: GroupSettings;
-  place: string;
-  services: GroupServices;
-  /** The group has closed its port for good. */
-  onEnded(group: ServerGroup): void;
-  /** The group that listens there now, when this one has ended. */
-  successorOf(group: ServerGroup): ServerGroup | undefined;
-}
 
 interface Offer {
   worker: Worker;
@@ -56,6 +29,9 @@ interface Offer {
 
 /** Milliseconds in which a worker that is offered something must show that it is alive; else another gets it. */
 const OFFER_TIMEOUT_MS = 2_000;
+
+/** Bytes that may wait on a worker's link before it is told of no more failed handshakes. */
+const MAX_UNTOLD_BYTES = 64 * 1024;
 
 const NOBODY_ADOPTS = 'its process went away, and no worker adopts its sessions';
 
@@ -70,6 +46,7 @@ export class ServerGroup implements AcceptorOwner, SessionHome {
   readonly uid: number;
   /** As the first worker asked for it. */
   readonly requested: ListenAddress;
+  readonly address: string | undefined;
   /** What the first worker gave, and what is in force now. */
   firstKey: ServerKey;
   key: ServerKey;
@@ -77,13 +54,11 @@ export class ServerGroup implements AcceptorOwner, SessionHome {
   acceptor: Acceptor | undefined;
   /** Certificates for server names. */
   readonly contexts = new ServerContexts();
-  /** Keys of its session tickets (groups.ts), and what they depend on besides the key. */
-  tickets: TicketKeyRing | undefined;
-  fixedTicketKeys: Buffer | null = null;
-  readonly place: string;
-  contextVersion = 0;
+  /** Keys of its session tickets, and what clients were judged by that they are given to. */
+  tickets: TicketKeyRing;
+  judgement: Judgement;
   /** What handshakes ask of the workers. */
-  readonly questions = new Questions(() => this.#pick(false));
+  readonly questions = new Questions((asked) => this.#pick(false, asked));
   /** Handshakes that failed, and sessions that nobody could take. */
   readonly counters = { sessions: 0, failures: 0, refused: 0, adoptions: 0 };
   readonly #services: GroupServices;
@@ -103,10 +78,12 @@ export class ServerGroup implements AcceptorOwner, SessionHome {
     this.#services = options.services;
     this.uid = options.uid;
     this.requested = options.requested;
+    this.address = options.address;
     this.firstKey = options.key;
     this.key = options.key;
     this.settings = options.settings;
-    this.place = options.place;
+    this.tickets = options.tickets;
+    this.judgement = options.judgement;
   }
 
   /** The workers now. */
@@ -172,6 +149,12 @@ export class ServerGroup implements AcceptorOwner, SessionHome {
     this.#services.log.info({ address: this.acceptor?.address, reason }, 'a port is closed');
     this.acceptor?.close();
     this.questions.end(new TlshubError('ERR_TLSHUB_CLOSED', reason));
+    this.closeWaiting(reason);
+    this.#options.onEnded(this);
+  }
+
+  /** Closes the sessions that wait for a worker. */
+  closeWaiting(reason: string): void {
     for (const session of [...this.#waiting]) {
       session.close(reason, 'orderly');
       // One with a life of its own would keep what it holds, for a reader.
@@ -180,7 +163,6 @@ export class ServerGroup implements AcceptorOwner, SessionHome {
     this.#waiting.clear();
     for (const named of [...this.#orphans.keys()]) named.close(reason);
     this.#orphans.clear();
-    this.#options.onEnded(this);
   }
 
   /** A worker says whether it adopts. */
@@ -194,12 +176,14 @@ export class ServerGroup implements AcceptorOwner, SessionHome {
     worker.signMs = Date.now();
     if (!worker.stalled) return;
     worker.stalled = false;
+    this.questions.serve();
     this.#serve();
   }
 
   /** What is due: offers that were not taken, a port that nobody wants any more. */
   sweep(nowMs: number): void {
     this.#forgetSpent();
+    this.questions.sweep(nowMs, OFFER_TIMEOUT_MS);
     for (const { worker, sinceMs } of this.#offers.values())
       if (nowMs - Math.max(sinceMs, worker.signMs) >= OFFER_TIMEOUT_MS) worker.stalled = true;
     for (const [session, offer] of [...this.#offers]) {
@@ -235,8 +219,12 @@ export class ServerGroup implements AcceptorOwner, SessionHome {
     const isFull = mustWait && this.#waiting.size >= this.settings.backlog;
     if (isFull || table.size >= this.#services.maxSessions) {
       this.counters.refused += 1;
-      const where = { address: this.acceptor?.address };
-      log.once('session refused', 'warn', where, 'a session was refused: too many');
+      log.once(
+        'session refused',
+        'warn',
+        { address: this.acceptor?.address },
+        'a session was refused: too many',
+      );
       dropConnection(tls);
       return;
     }
@@ -256,14 +244,16 @@ export class ServerGroup implements AcceptorOwner, SessionHome {
   acceptorOnClientError(error: Error, socket: Socket): void {
     this.counters.failures += 1;
     const worker = this.#pick(false);
-    worker?.link.send({
-      event: 'client-error',
-      listener: worker.listener,
-      error: encodeError(error),
-      remoteAddress: socket.remoteAddress ?? null,
-      remotePort: socket.remotePort ?? null,
-      remoteFamily: socket.remoteFamily ?? null,
-    });
+    // Clients must not be able to fill the link of a worker that is busy, until it is closed for that.
+    if (worker !== undefined && worker.link.unsentBytes <= MAX_UNTOLD_BYTES)
+      worker.link.send({
+        event: 'client-error',
+        listener: worker.listener,
+        error: encodeError(error),
+        remoteAddress: socket.remoteAddress ?? null,
+        remotePort: socket.remotePort ?? null,
+        remoteFamily: socket.remoteFamily ?? null,
+      });
     // node:tls leaves it to the application to destroy the socket; this one has nobody else.
     socket.destroy();
   }
@@ -318,7 +308,7 @@ export class ServerGroup implements AcceptorOwner, SessionHome {
   #serve(): void {
     this.#forgetSpent();
     for (const [named, last] of this.#orphans) {
-      const worker = this.#pick(true, last);
+      const worker = this.#pick(true, last && new Set([last]));
       if (worker === undefined) continue;
       this.#orphans.delete(named);
       this.counters.adoptions += 1;
@@ -378,7 +368,7 @@ export class ServerGroup implements AcceptorOwner, SessionHome {
       if (session.named !== undefined && isOver(session.named)) this.#dropOffer(session, offer);
   }
 
-  #pick(adopted: boolean, except?: Worker): Worker | undefined {
+  #pick(adopted: boolean, except?: ReadonlySet<Worker>): Worker | undefined {
     return this.#workers.pick(this.settings.balance, adopted, except);
   }
 

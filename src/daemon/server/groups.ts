@@ -1,21 +1,30 @@
 // All groups of the daemon by address: opens a port or lets a worker join the group that has it, as the calls of
 // PROTOCOL.md ask, and forgets the workers of a process that is gone.
-import { constants } from 'node:os';
+import type { TlsOptions } from 'node:tls';
 import { messageOf, TlshubError } from '../../errors.ts';
 import type { LinkCallOf } from '../../protocol/messages.ts';
-import type { ListenAddress, ServerKey } from '../../protocol/server-key.ts';
+import type { ServerKey } from '../../protocol/server-key.ts';
 import type { ContextKey } from '../../protocol/session-key.ts';
 import type { Contexts } from '../contexts/contexts.ts';
 import type { LinkPeer } from '../link-peer.ts';
 import { clearOpensslErrors } from '../openssl-errors.ts';
 import { Acceptor, type BoundAddress } from './acceptor.ts';
-import { type GroupServices, ServerGroup } from './group.ts';
+import {
+  ADDRESS_FLAGS,
+  addressInUse,
+  isCompatible,
+  isExclusive,
+  isSameAddress,
+  textOf,
+} from './addresses.ts';
+import { ServerGroup } from './group.ts';
+import type { GroupServices } from './group-options.ts';
 import type { HandshakeGate } from './handshake-gate.ts';
 import { HandshakeQuestions } from './handshake-questions.ts';
 import type { Answer } from './questions.ts';
 import type { ServerMaterial } from './server-material.ts';
 import type { ServerReport } from './server-report.ts';
-import type { TicketKeyRing } from './ticket-keys.ts';
+import { TicketKeyRing } from './ticket-keys.ts';
 import { TicketRings } from './ticket-rings.ts';
 import type { Worker } from './workers.ts';
 
@@ -34,7 +43,6 @@ export class Groups {
   readonly #opening = new Map<string, Promise<ServerGroup>>();
   readonly #workers = new Map<LinkPeer, Map<number, { group: ServerGroup; worker: Worker }>>();
   #draining = false;
-  #nextGroup = 1;
 
   constructor(options: GroupsOptions) {
     this.#options = options;
@@ -59,6 +67,7 @@ export class Groups {
     // Its last worker may close it before this one has joined.
     do group = await this.#groupFor(link.identity.uid, call);
     while (group.ended);
+    if (own.has(call.listener)) throw new TlshubError('ERR_TLSHUB_PROTOCOL', 'the listener number is in use');
     const { listener, adopts, survive, socket } = call;
     const worker: Worker = {
       link,
@@ -111,25 +120,29 @@ export class Groups {
 
   /** New certificates for a group; live sessions stay. Throws what node:tls throws of them, and changes nothing then. */
   setContext(group: ServerGroup, context: ContextKey): void {
+    const key = { ...group.key, ...context };
+    this.#applyContext(group, key, this.#options.material.contextOptions(context));
+    group.key = key;
+  }
+
+  /** Keys of tickets that the application gives; without effect on other servers of the same address. */
+  setTicketKeys(group: ServerGroup, keys: Uint8Array): void {
+    const ring = new TicketKeyRing();
     try {
-      group.acceptor?.setSecureContext(this.#options.material.contextOptions(context));
-    } finally {
-      clearOpensslErrors();
+      ring.useFixed(keys);
+    } catch (error) {
+      ring.stop();
+      throw error;
     }
-    group.key = { ...group.key, ...context };
-    this.#renewTickets(group);
+    if (group.key.requestCert && group.contexts.size > 0) ring.refuseAll();
+    this.#useRing(group, ring);
+    group.acceptor?.useTickets(ring);
   }
 
   /** A certificate for server names. Throws what node:tls throws of it. */
   addContext(group: ServerGroup, servername: string, context: ContextKey): void {
     group.contexts.add(servername, this.#options.material.makeContext(context));
-    this.#renewTickets(group);
-  }
-
-  /** Keys of session tickets that the application gives. */
-  setTicketKeys(group: ServerGroup, keys: Buffer): void {
-    group.fixedTicketKeys = keys;
-    this.#renewTickets(group);
+    if (group.key.requestCert) group.tickets.refuseAll();
   }
 
   /** What the status tells of every port. */
@@ -153,19 +166,54 @@ export class Groups {
   #contextsOnChange(changed: ReadonlySet<string>): void {
     const { material, log } = this.#options;
     for (const group of this.#groups) {
-      const { key, uid, acceptor } = group;
+      const { key, uid } = group;
       if (key.context === null || !changed.has(key.context)) continue;
       try {
-        acceptor?.setSecureContext(material.serverOptions(key, uid));
-        group.contextVersion = material.contextVersion(key, uid);
-        this.#renewTickets(group);
+        this.#applyContext(group, key, material.serverOptions(key, uid));
       } catch (error) {
         const reason = messageOf(error);
         log.error({ context: key.context, reason }, 'a server keeps the certificate that it had');
-      } finally {
-        clearOpensslErrors();
       }
     }
+  }
+
+  /** Live sessions stay, and tickets do where clients are judged as before. */
+  #applyContext(group: ServerGroup, key: ServerKey, options: TlsOptions): void {
+    const judgement = this.#options.material.judgementOf(key, group.uid);
+    const isSame = judgement.text === group.judgement.text;
+    const ring = isSame ? group.tickets : this.#ringOf(group.uid, group.address, key, key.ticketKeys);
+    // A certificate for another name stays, and with it the reason to take no tickets.
+    if (!isSame && key.requestCert && group.contexts.size > 0) ring.refuseAll();
+    try {
+      group.acceptor?.setSecureContext(options, ring);
+    } catch (error) {
+      if (!isSame) this.#rings.release(ring);
+      throw error;
+    } finally {
+      clearOpensslErrors();
+    }
+    group.judgement = judgement;
+    if (!isSame) this.#useRing(group, ring);
+  }
+
+  #useRing(group: ServerGroup, ring: TicketKeyRing): void {
+    const before = group.tickets;
+    group.tickets = ring;
+    this.#rings.release(before);
+  }
+
+  /** Keys of tickets for a server; nobody who judges otherwise has the same. */
+  #ringOf(
+    uid: number,
+    address: string | undefined,
+    key: ServerKey,
+    ticketKeys: string | null,
+  ): TicketKeyRing {
+    const { text } = this.#options.material.judgementOf(key, uid);
+    const ring = this.#rings.ringOf(uid, ticketKeys === null ? address : undefined, text);
+    if (ticketKeys !== null) ring.useFixed(Buffer.from(ticketKeys, 'base64'));
+    if (key.requestCert && key.asks.sni) ring.refuseAll();
+    return ring;
   }
 
   #workersOf(link: LinkPeer): Map<number, { group: ServerGroup; worker: Worker }> {
@@ -190,13 +238,12 @@ export class Groups {
       if (existing.uid !== uid || isExclusive(call.address) || isExclusive(existing.requested))
         throw addressInUse(call.address, '');
       // A context may have been removed, or forbidden to this user, since the port was opened.
-      this.#options.material.contextVersion(call.server, uid);
+      this.#options.material.judgementOf(call.server, uid);
       this.#adjust(existing, call);
+      if (call.ticketKeys !== undefined) this.setTicketKeys(existing, Buffer.from(call.ticketKeys, 'base64'));
       // The names of workers that are gone are gone with them.
       if (existing.workers.size === 0) existing.contexts.clear();
       for (const { servername, context } of call.contexts) this.addContext(existing, servername, context);
-      if (existing.workers.size === 0) existing.fixedTicketKeys = fixedKeysOf(call);
-      this.#renewTickets(existing);
       return existing;
     }
     const opening = this.#open(uid, call);
@@ -220,32 +267,35 @@ export class Groups {
   #adjust(group: ServerGroup, call: LinkCallOf<'listen'>): void {
     const { server: key, address } = call;
     const flags = ADDRESS_FLAGS.filter((name) => group.requested[name] !== address[name]);
-    const isKnown = isEqual(group.key, key) || isEqual(group.firstKey, key);
+    // Who is alone gets what it asks for, not what those before it have changed since.
+    const isKnown = isEqual(group.key, key) || (group.workers.size > 0 && isEqual(group.firstKey, key));
     if (isKnown && flags.length === 0) return;
     if (group.workers.size > 0 || flags.length > 0) {
       const names = [...flags, ...(isKnown ? [] : differingNames(group.key, key))];
       const which = names.map((name) => `"${name}"`).join(', ');
       throw addressInUse(address, ` (other workers listen there with another ${which})`);
     }
+    const { material } = this.#options;
+    const options = material.serverOptions(key, group.uid);
+    const judgement = material.judgementOf(key, group.uid);
+    const outdates = judgement.demands !== '' && judgement.demands !== group.judgement.demands;
+    const isSame = judgement.text === group.judgement.text && call.ticketKeys === undefined;
+    const tickets = isSame
+      ? group.tickets
+      : this.#ringOf(group.uid, group.address, key, call.ticketKeys ?? key.ticketKeys);
     try {
-      const options = this.#options.material.serverOptions(key, group.uid);
-      group.acceptor?.replace({ options, questions: this.#questionsOf(group, key) });
+      group.acceptor?.replace({ options, questions: this.#questionsOf(group, key), tickets }, outdates);
+    } catch (error) {
+      if (!isSame) this.#rings.release(tickets);
+      throw error;
     } finally {
       clearOpensslErrors();
     }
+    if (outdates) group.closeWaiting('it was not verified as the server that listens now asks for');
+    if (!isSame) this.#useRing(group, tickets);
+    group.judgement = judgement;
     group.key = key;
     group.firstKey = key;
-    group.contextVersion = this.#options.material.contextVersion(key, group.uid);
-  }
-
-  /** Gives a group the keys of what it is now: whom it lets in, and by which rules. */
-  #renewTickets(group: ServerGroup): TicketKeyRing {
-    const { uid, place, key, contextVersion, contexts, fixedTicketKeys: fixed } = group;
-    const hasNames = key.asks.sni || contexts.size > 0;
-    const ring = this.#rings.ringOf({ uid, place, key, contextVersion, hasNames, fixed });
-    if (ring !== group.tickets) group.acceptor?.useTickets(ring);
-    group.tickets = ring;
-    return ring;
   }
 
   #questionsOf(group: ServerGroup, key: ServerKey): HandshakeQuestions {
@@ -259,29 +309,37 @@ export class Groups {
 
   async #open(uid: number, call: LinkCallOf<'listen'>): Promise<ServerGroup> {
     const { address, server, group: settings, contexts } = call;
+    const { material } = this.#options;
+    const options = material.serverOptions(server, uid);
+    const text = textOf(call);
+    const tickets = this.#ringOf(uid, text, server, call.ticketKeys ?? server.ticketKeys);
     const group = new ServerGroup({
       uid,
       requested: address,
+      address: text,
       key: server,
       settings,
-      place: textOf(call) ?? `group ${this.#nextGroup++}`,
+      tickets,
+      judgement: material.judgementOf(server, uid),
       services: this.#options,
-      onEnded: (ended) => this.#groups.delete(ended),
+      onEnded: (ended) => {
+        this.#groups.delete(ended);
+        this.#rings.release(ended.tickets);
+      },
       successorOf: ({ uid: owner, requested }) =>
         [...this.#groups].find((other) => other.uid === owner && isSameAddress(requested, other)),
     });
     try {
       for (const { servername, context } of contexts) this.addContext(group, servername, context);
-      const options = this.#options.material.serverOptions(server, uid);
-      group.contextVersion = this.#options.material.contextVersion(server, uid);
-      group.fixedTicketKeys = fixedKeysOf(call);
-      const tickets = this.#renewTickets(group);
       const questions = this.#questionsOf(group, server);
       group.acceptor = await Acceptor.open(
         { options, gate: this.#options.gate, questions, tickets },
         address,
         group,
       );
+    } catch (error) {
+      this.#rings.release(tickets);
+      throw error;
     } finally {
       clearOpensslErrors();
     }
@@ -291,67 +349,10 @@ export class Groups {
   }
 }
 
-/** Keys of session tickets that the application gave, in either way. */
-function fixedKeysOf({ ticketKeys, server }: LinkCallOf<'listen'>): Buffer | null {
-  const keys = ticketKeys ?? server.ticketKeys;
-  return keys === null ? null : Buffer.from(keys, 'base64');
-}
-
-/** What the port itself was made with, and cannot be changed. */
-const ADDRESS_FLAGS = ['ipv6Only', 'reusePort', 'readableAll', 'writableAll'] as const;
-
-/** Workers that share a port by `reusePort` share it as a group: the daemon gives out the connections, not the kernel. */
-function isExclusive({ exclusive, reusePort }: ListenAddress): boolean {
-  return exclusive && !reusePort;
-}
-
-/** What must be equal for two calls to mean one port; `undefined` where the system chooses a port for each. */
-function textOf({ address, group: { name } }: LinkCallOf<'listen'>): string | undefined {
-  if (address.path !== null) return address.path;
-  if (address.port === 0) return name === null ? undefined : `name ${name}`;
-  return `${hostOf(address)}:${address.port}`;
-}
-
-function isSameAddress({ host, port, path }: ListenAddress, group: ServerGroup): boolean {
-  const { requested, acceptor } = group;
-  if (path !== null) return requested.path === path;
-  if (port === 0 || port === null) return false;
-  if (requested.port === port && hostOf(requested) === hostOf({ host })) return true;
-  const bound = acceptor?.address;
-  if (typeof bound !== 'object') return false;
-  // A port that the system chose is asked for by its number after that.
-  return (
-    requested.port === 0 &&
-    bound.port === port &&
-    [bound.address, hostOf(requested)].includes(hostOf({ host }))
-  );
-}
-
-/** A group is found by its name when the port is left to the system, or is the one that it has. */
-function isCompatible({ host, port, path }: ListenAddress, { requested }: ServerGroup): boolean {
-  return path === null && requested.path === null && port === 0 && hostOf(requested) === hostOf({ host });
-}
-
-function hostOf({ host }: Pick<ListenAddress, 'host'>): string {
-  return host ?? '::';
-}
-
 function isEqual(left: unknown, right: unknown): boolean {
   return JSON.stringify(left) === JSON.stringify(right);
 }
 
 function differingNames(left: ServerKey, right: ServerKey): string[] {
   return (Object.keys(right) as (keyof ServerKey)[]).filter((name) => !isEqual(left[name], right[name]));
-}
-
-/** The error of net.Server.listen for an address that is taken, with the reason where there is one. */
-function addressInUse({ host, port, path }: ListenAddress, reason: string): Error {
-  const where = path ?? `${hostOf({ host })}:${port}`;
-  return Object.assign(new Error(`listen EADDRINUSE: address already in use ${where}${reason}`), {
-    code: 'EADDRINUSE',
-    errno: -constants.errno.EADDRINUSE,
-    syscall: 'listen',
-    address: path ?? hostOf({ host }),
-    ...(path === null && { port }),
-  });
 }

@@ -13,7 +13,9 @@ export type Answer = Extract<WireEvent, { event: 'answer' }>;
 
 interface Pending {
   readonly question: Question;
-  worker: Worker | undefined;
+  /** Who was asked; any of them may answer. */
+  readonly asked: Set<Worker>;
+  sinceMs: number;
   settle(answer: Answer | Error): void;
 }
 
@@ -22,11 +24,11 @@ let nextNumber = 1;
 
 /** The open questions of one group. */
 export class Questions {
-  readonly #pick: () => Worker | undefined;
+  readonly #pick: (asked: ReadonlySet<Worker>) => Worker | undefined;
   readonly #pending = new Map<number, Pending>();
 
-  /** @param pick the worker that is asked next, if there is one */
-  constructor(pick: () => Worker | undefined) {
+  /** @param pick the worker that is asked next, if there is one that was not asked yet */
+  constructor(pick: (asked: ReadonlySet<Worker>) => Worker | undefined) {
     this.#pick = pick;
   }
 
@@ -47,7 +49,7 @@ export class Questions {
         () => settle(new TlshubError('ERR_TLSHUB_CLOSED', 'no worker answered in time')),
         timeoutMs,
       );
-      const pending: Pending = { question, worker: undefined, settle };
+      const pending: Pending = { question, asked: new Set(), sinceMs: Date.now(), settle };
       this.#pending.set(number, pending);
       this.#send(number, pending);
     });
@@ -55,23 +57,26 @@ export class Questions {
 
   /** There is a worker more. */
   serve(): void {
+    for (const [number, pending] of this.#pending) if (pending.asked.size === 0) this.#send(number, pending);
+  }
+
+  /** Asks others too what was asked longer ago than `timeoutMs`: who was asked may have stopped. */
+  sweep(nowMs: number, timeoutMs: number): void {
     for (const [number, pending] of this.#pending)
-      if (pending.worker === undefined) this.#send(number, pending);
+      if (nowMs - pending.sinceMs >= timeoutMs) this.#send(number, pending);
   }
 
   /** A worker is gone: another one is asked. */
   leave(worker: Worker): void {
     for (const [number, pending] of this.#pending) {
-      if (pending.worker !== worker) continue;
-      pending.worker = undefined;
-      this.#send(number, pending);
+      if (pending.asked.delete(worker) && pending.asked.size === 0) this.#send(number, pending);
     }
   }
 
   /** Takes an answer; false when it is to no question of this group, or not from who was asked. */
   answer(link: LinkPeer, answer: Answer): boolean {
     const pending = this.#pending.get(answer.question);
-    if (pending?.worker?.link !== link) return false;
+    if (pending === undefined || ![...pending.asked].some((worker) => worker.link === link)) return false;
     pending.settle(answer);
     return true;
   }
@@ -82,9 +87,11 @@ export class Questions {
   }
 
   #send(number: number, pending: Pending): void {
-    const worker = this.#pick();
-    pending.worker = worker;
-    worker?.link.send({
+    const worker = this.#pick(pending.asked);
+    if (worker === undefined) return;
+    pending.asked.add(worker);
+    pending.sinceMs = Date.now();
+    worker.link.send({
       event: 'question',
       listener: worker.listener,
       question: number,

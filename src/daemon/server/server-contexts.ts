@@ -2,28 +2,22 @@
 // counts first, and one that is added again takes the place of the old one.
 import type { SecureContext } from 'node:tls';
 
-interface Entry {
-  readonly pattern: RegExp;
-  readonly context: SecureContext;
-}
-
 /** Certificates by name. */
 export class ServerContexts {
-  readonly #entries = new Map<string, Entry>();
+  readonly #entries = new Map<string, SecureContext>();
+
+  /** How many there are. */
+  get size(): number {
+    return this.#entries.size;
+  }
 
   /**
    * Adds a certificate.
    * @param servername a host name; `*` stands for any text without a dot
    */
   add(servername: string, context: SecureContext): void {
-    const text = servername.replace(/([.^$+?\-\\[\]{}])/g, '\\$1').replaceAll('*', '[^.]*');
     this.#entries.delete(servername);
-    this.#entries.set(servername, { pattern: new RegExp(`^${text}$`, 'i'), context });
-  }
-
-  /** How many there are. */
-  get size(): number {
-    return this.#entries.size;
+    this.#entries.set(servername, context);
   }
 
   /** Forgets them all. */
@@ -33,6 +27,36 @@ export class ServerContexts {
 
   /** The certificate for a name; `undefined` means the server's own. */
   find(servername: string): SecureContext | undefined {
-    return [...this.#entries.values()].reverse().find(({ pattern }) => pattern.test(servername))?.context;
+    const name = servername.toLowerCase();
+    return [...this.#entries].reverse().find(([pattern]) => matches(pattern.toLowerCase(), name))?.[1];
   }
+}
+
+/**
+ * Whether a name is one of a pattern's. Not a regular expression: a few `*` would let a client's name, tried in every
+ * way, hold up all connections of the daemon.
+ */
+function matches(pattern: string, name: string): boolean {
+  let at = 0;
+  let inPattern = 0;
+  let star = -1;
+  /** Where the text of the last star ends, as far as tried. */
+  let starEnd = 0;
+  while (at < name.length) {
+    if (pattern[inPattern] === '*') {
+      star = inPattern++;
+      starEnd = at;
+    } else if (pattern[inPattern] === name[at]) {
+      inPattern += 1;
+      at += 1;
+    } else if (star !== -1 && name[starEnd] !== '.') {
+      inPattern = star + 1;
+      starEnd += 1;
+      at = starEnd;
+    } else {
+      return false;
+    }
+  }
+  while (pattern[inPattern] === '*') inPattern += 1;
+  return inPattern === pattern.length;
 }

@@ -10,6 +10,14 @@ import type { Contexts } from '../contexts/contexts.ts';
 import { clearOpensslErrors } from '../openssl-errors.ts';
 import { toServerOptions } from './server-options.ts';
 
+/** How a server judges its clients; texts that are equal mean the same. */
+export interface Judgement {
+  /** Everything but the server's own certificates and keys. */
+  readonly text: string;
+  /** What clients are verified by; empty when they need no certificate. */
+  readonly demands: string;
+}
+
 /** Finds material; one for the daemon. */
 export class ServerMaterial {
   readonly #blobs: BlobStore;
@@ -33,9 +41,15 @@ export class ServerMaterial {
     return toServerOptions({ ...key, ...context, ALPNProtocols: key.ALPNProtocols ?? ALPNProtocols }, ca);
   }
 
-  /** Names the contents of the context that a key names; 0 without one. Throws ERR_TLSHUB_CONTEXT_UNKNOWN. */
-  contextVersion({ context }: ServerKey, uid: number): number {
-    return context === null ? 0 : this.#contexts.get(context, uid, 'server').version;
+  /** How a server judges its clients. Throws ERR_TLSHUB_CONTEXT_UNKNOWN. */
+  judgementOf(key: ServerKey, uid: number): Judgement {
+    const resolved = key.context === null ? key : this.#contexts.get(key.context, uid, 'server').context;
+    const { ca, crl, allowPartialTrustChain } = resolved;
+    const demands = [key.rejectUnauthorized, ca, crl, allowPartialTrustChain];
+    return {
+      text: JSON.stringify([withoutIdentity(key), withoutIdentity(resolved)]),
+      demands: key.requestCert ? JSON.stringify(demands) : '',
+    };
   }
 
   /** Options of setSecureContext. Throws ERR_TLSHUB_BLOB_MISSING. */
@@ -57,4 +71,9 @@ export class ServerMaterial {
     if (blob === undefined) throw new TlshubError('ERR_TLSHUB_BLOB_MISSING');
     return blob;
   }
+}
+
+function withoutIdentity(key: ContextKey): object {
+  const { cert: _cert, key: _key, pfx: _pfx, passphrase: _passphrase, ...rest } = key;
+  return rest;
 }

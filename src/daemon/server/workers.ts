@@ -36,16 +36,17 @@ export class Workers {
   /**
    * Workers that may have a session now.
    * @param adopted only those that take over what another had
-   * @param except the one that gave it up
+   * @param except those that had it before
    */
-  candidates(adopted: boolean, except?: Worker): Worker[] {
+  candidates(adopted: boolean, except?: ReadonlySet<Worker>): Worker[] {
     return [...this.#all].filter(
-      (worker) => !worker.link.closed && !worker.stalled && worker !== except && (!adopted || worker.adopts),
+      (worker) =>
+        !worker.link.closed && !worker.stalled && !except?.has(worker) && (!adopted || worker.adopts),
     );
   }
 
   /** The one that is next of the {@link candidates}. */
-  pick(balance: Balance, adopted: boolean, except?: Worker): Worker | undefined {
+  pick(balance: Balance, adopted: boolean, except?: ReadonlySet<Worker>): Worker | undefined {
     const candidates = this.candidates(adopted, except);
     if (balance === 'round-robin') {
       this.#turn += 1;
