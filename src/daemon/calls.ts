@@ -85,8 +85,7 @@ export const CALL_HANDLERS: { readonly [Name in CallName]: Handler<Name> } = {
     const lease = leaseOf(link, call.lane);
     if (lease instanceof FramedHolder) {
       const { session } = lease;
-      session.away = true;
-      await lease.release(call.sent, call.received ?? lease.acknowledgedOffset);
+      await leaveAway(lease, call.sent, call.received ?? lease.acknowledgedOffset);
       return { delivered: 0, handle: handles.issue(session) };
     }
     return { delivered: await relayOf(link, call.lane).stop(call.sent) };
@@ -257,6 +256,18 @@ function unheldSession(
   return session.named ?? names.adopt(session, null, plainNamed(config.lingerMs));
 }
 
+/** The holder leaves its session to somebody by a handle or to a command; a server must not give it to a worker. */
+async function leaveAway(holder: FramedHolder, sent: number, received: number): Promise<void> {
+  const { session } = holder;
+  session.away = true;
+  try {
+    await holder.release(sent, received);
+  } catch (error) {
+    session.away = false;
+    throw error;
+  }
+}
+
 /** What a session is that got its name later: one holder at a time. */
 function plainNamed(lingerMs: number): NamedOptions {
   return { mode: 'exclusive', messages: 'chunk', lingerMs };
@@ -273,8 +284,7 @@ async function sessionToPark(
     throw new TlshubError('ERR_TLSHUB_INVALID_CALL', 'park: a handle, or a lane with its counts');
   const holder = framedOf(link, lane);
   holder.named.refuseParkWhileBusy(holder);
-  holder.session.away = true;
-  await holder.release(sent, received);
+  await leaveAway(holder, sent, received);
   return holder.named;
 }
 

@@ -37,6 +37,8 @@ export interface AcceptorOwner {
   acceptorOnSecure(tls: TLSSocket): void;
   /** A handshake failed, with node:tls's own error. */
   acceptorOnClientError(error: Error, socket: Socket): void;
+  /** A connection could not be accepted. */
+  acceptorOnRefusal(error: Error): void;
   /** The port is gone. */
   acceptorOnError(error: Error): void;
 }
@@ -142,10 +144,16 @@ export class Acceptor {
       this.#listener.once('error', reject);
       this.#listener.listen(options, () => {
         this.#listener.off('error', reject);
-        this.#listener.on('error', (error) => this.#owner.acceptorOnError(error));
+        this.#listener.on('error', (error) => this.#listenerOnError(error));
         resolve();
       });
     });
+  }
+
+  #listenerOnError(error: NodeJS.ErrnoException): void {
+    // A connection that could not be accepted, for want of descriptors perhaps, says nothing of the next one.
+    if (error.syscall === 'accept') this.#owner.acceptorOnRefusal(error);
+    else this.#owner.acceptorOnError(error);
   }
 
   #listenerOnConnection(socket: Socket): void {

@@ -258,6 +258,12 @@ export class ServerGroup implements AcceptorOwner, SessionHome {
     socket.destroy();
   }
 
+  acceptorOnRefusal(error: Error): void {
+    this.counters.refused += 1;
+    const where = { address: this.acceptor?.address, reason: error.message };
+    this.#services.log.once('accept', 'warn', where, 'a connection could not be accepted');
+  }
+
   acceptorOnError(error: Error): void {
     for (const worker of this.#workers)
       worker.link.send({ event: 'listener-end', listener: worker.listener, error: encodeError(error) });

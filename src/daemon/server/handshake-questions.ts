@@ -76,7 +76,7 @@ export class HandshakeQuestions {
       const hello = reader.push(chunk);
       if (hello === 'more') return;
       socket.off('data', socketOnData);
-      socket.setTimeout(0);
+      clearTimeout(timer);
       socket.pause();
       const answered = hello === 'none' || hello.protocols.length === 0 ? undefined : this.#alpn(hello);
       Promise.resolve(answered).then(() => {
@@ -85,7 +85,8 @@ export class HandshakeQuestions {
         begin();
       }, fail);
     };
-    socket.setTimeout(this.#options.key.handshakeTimeout, () => fail(handshakeTimeout()));
+    const timer = setTimeout(() => fail(handshakeTimeout()), this.#options.key.handshakeTimeout);
+    socket.once('close', () => clearTimeout(timer));
     socket.on('data', socketOnData);
   }
 
