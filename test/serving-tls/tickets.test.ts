@@ -158,6 +158,19 @@ for (const maxVersion of ['TLSv1.2', 'TLSv1.3'] as const) {
   });
 }
 
+test('P2: keys that are set on a server that verifies its clients and asks for certificates by name let no ticket in', async () => {
+  const mutual = { ...own, ca: pki.ca.cert, requestCert: true };
+  const server = await serve({ ...mutual, SNICallback: (_name, callback) => callback(null) });
+  const { port } = server.address() as AddressInfo;
+  server.setTicketKeys(Buffer.alloc(48, 3));
+  await sessions();
+  const client = { cert: pki.client.cert, key: pki.client.key };
+  const { ticket: session } = await visit(port, client);
+  assert.ok(session !== undefined);
+  assert.equal((await visit(port, { ...client, session })).resumed, false);
+  await close(server);
+});
+
 test('issue 4: the names of a worker that is gone are gone with it', async () => {
   const port = await unusedPort();
   const first = await serve(own, port);

@@ -15,18 +15,10 @@ export function sessionOf(
 ): Session | undefined {
   const peer = tls.remoteAddress === undefined ? 'unix' : `${tls.remoteAddress}:${tls.remotePort}`;
   try {
-    const info = describeTls(tls);
-    const origin = {
-      ...owner,
-      side: 'server',
-      peer,
-      key: null,
-      owner: '',
-      tls,
-      info,
-      openEvents: [],
-    } as const;
-    const session = new Session({ ...origin, openEvents: [] }, onClosed);
+    const session = new Session(
+      { ...owner, side: 'server', peer, key: null, owner: '', tls, info: describeTls(tls), openEvents: [] },
+      onClosed,
+    );
     session.state = 'accepted';
     return session;
   } catch {

@@ -22,7 +22,7 @@ import type { GroupServices } from './group-options.ts';
 import type { HandshakeGate } from './handshake-gate.ts';
 import { HandshakeQuestions } from './handshake-questions.ts';
 import type { Answer } from './questions.ts';
-import type { ServerMaterial } from './server-material.ts';
+import type { Judgement, ServerMaterial } from './server-material.ts';
 import type { ServerReport } from './server-report.ts';
 import { TicketKeyRing } from './ticket-keys.ts';
 import { TicketRings } from './ticket-rings.ts';
@@ -122,7 +122,6 @@ export class Groups {
   setContext(group: ServerGroup, context: ContextKey): void {
     const key = { ...group.key, ...context };
     this.#applyContext(group, key, this.#options.material.contextOptions(context));
-    group.key = key;
   }
 
   /** Keys of tickets that the application gives; without effect on other servers of the same address. */
@@ -134,7 +133,6 @@ export class Groups {
       ring.stop();
       throw error;
     }
-    if (group.key.requestCert && group.contexts.size > 0) ring.refuseAll();
     this.#useRing(group, ring);
     group.acceptor?.useTickets(ring);
   }
@@ -142,7 +140,7 @@ export class Groups {
   /** A certificate for server names. Throws what node:tls throws of it. */
   addContext(group: ServerGroup, servername: string, context: ContextKey): void {
     group.contexts.add(servername, this.#options.material.makeContext(context));
-    if (group.key.requestCert) group.tickets.refuseAll();
+    refuseForeignTickets(group);
   }
 
   /** What the status tells of every port. */
@@ -181,9 +179,7 @@ export class Groups {
   #applyContext(group: ServerGroup, key: ServerKey, options: TlsOptions): void {
     const judgement = this.#options.material.judgementOf(key, group.uid);
     const isSame = judgement.text === group.judgement.text;
-    const ring = isSame ? group.tickets : this.#ringOf(group.uid, group.address, key, key.ticketKeys);
-    // A certificate for another name stays, and with it the reason to take no tickets.
-    if (!isSame && key.requestCert && group.contexts.size > 0) ring.refuseAll();
+    const ring = isSame ? group.tickets : this.#ringOf(group, judgement, key.ticketKeys);
     try {
       group.acceptor?.setSecureContext(options, ring);
     } catch (error) {
@@ -193,26 +189,25 @@ export class Groups {
       clearOpensslErrors();
     }
     group.judgement = judgement;
+    group.key = key;
     if (!isSame) this.#useRing(group, ring);
   }
 
   #useRing(group: ServerGroup, ring: TicketKeyRing): void {
     const before = group.tickets;
     group.tickets = ring;
+    refuseForeignTickets(group);
     this.#rings.release(before);
   }
 
   /** Keys of tickets for a server; nobody who judges otherwise has the same. */
   #ringOf(
-    uid: number,
-    address: string | undefined,
-    key: ServerKey,
+    { uid, address }: Pick<ServerGroup, 'uid' | 'address'>,
+    { text }: Judgement,
     ticketKeys: string | null,
   ): TicketKeyRing {
-    const { text } = this.#options.material.judgementOf(key, uid);
     const ring = this.#rings.ringOf(uid, ticketKeys === null ? address : undefined, text);
     if (ticketKeys !== null) ring.useFixed(Buffer.from(ticketKeys, 'base64'));
-    if (key.requestCert && key.asks.sni) ring.refuseAll();
     return ring;
   }
 
@@ -240,9 +235,9 @@ export class Groups {
       // A context may have been removed, or forbidden to this user, since the port was opened.
       this.#options.material.judgementOf(call.server, uid);
       this.#adjust(existing, call);
-      if (call.ticketKeys !== undefined) this.setTicketKeys(existing, Buffer.from(call.ticketKeys, 'base64'));
       // The names of workers that are gone are gone with them.
       if (existing.workers.size === 0) existing.contexts.clear();
+      if (call.ticketKeys !== undefined) this.setTicketKeys(existing, Buffer.from(call.ticketKeys, 'base64'));
       for (const { servername, context } of call.contexts) this.addContext(existing, servername, context);
       return existing;
     }
@@ -282,7 +277,7 @@ export class Groups {
     const isSame = judgement.text === group.judgement.text && call.ticketKeys === undefined;
     const tickets = isSame
       ? group.tickets
-      : this.#ringOf(group.uid, group.address, key, call.ticketKeys ?? key.ticketKeys);
+      : this.#ringOf(group, judgement, call.ticketKeys ?? key.ticketKeys);
     try {
       group.acceptor?.replace({ options, questions: this.#questionsOf(group, key), tickets }, outdates);
     } catch (error) {
@@ -292,10 +287,10 @@ export class Groups {
       clearOpensslErrors();
     }
     if (outdates) group.closeWaiting('it was not verified as the server that listens now asks for');
-    if (!isSame) this.#useRing(group, tickets);
     group.judgement = judgement;
     group.key = key;
     group.firstKey = key;
+    if (!isSame) this.#useRing(group, tickets);
   }
 
   #questionsOf(group: ServerGroup, key: ServerKey): HandshakeQuestions {
@@ -311,16 +306,16 @@ export class Groups {
     const { address, server, group: settings, contexts } = call;
     const { material } = this.#options;
     const options = material.serverOptions(server, uid);
-    const text = textOf(call);
-    const tickets = this.#ringOf(uid, text, server, call.ticketKeys ?? server.ticketKeys);
+    const where = { uid, address: textOf(call) };
+    const judgement = material.judgementOf(server, uid);
+    const tickets = this.#ringOf(where, judgement, call.ticketKeys ?? server.ticketKeys);
     const group = new ServerGroup({
-      uid,
+      ...where,
       requested: address,
-      address: text,
       key: server,
       settings,
       tickets,
-      judgement: material.judgementOf(server, uid),
+      judgement,
       services: this.#options,
       onEnded: (ended) => {
         this.#groups.delete(ended);
@@ -330,6 +325,7 @@ export class Groups {
         [...this.#groups].find((other) => other.uid === owner && isSameAddress(requested, other)),
     });
     try {
+      refuseForeignTickets(group);
       for (const { servername, context } of contexts) this.addContext(group, servername, context);
       const questions = this.#questionsOf(group, server);
       group.acceptor = await Acceptor.open(
@@ -347,6 +343,14 @@ export class Groups {
     this.#options.log.info({ address: group.acceptor.address }, 'a port is open');
     return group;
   }
+}
+
+/**
+ * A server that verifies its clients and has certificates for names takes no tickets: OpenSSL would take that of a client
+ * that was verified for one name under another (as in CVE-2025-23419). Called whenever a group has other keys or names.
+ */
+function refuseForeignTickets({ key, contexts, tickets }: ServerGroup): void {
+  if (key.requestCert && (key.asks.sni || contexts.size > 0)) tickets.refuseAll();
 }
 
 function isEqual(left: unknown, right: unknown): boolean {

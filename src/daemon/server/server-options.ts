@@ -2,14 +2,8 @@
 // the daemon's own process takes part. Called by groups.ts.
 import type { TlsOptions } from 'node:tls';
 import type { ServerKey } from '../../protocol/server-key.ts';
-import { type ContextKey, contextFields } from '../../protocol/session-key.ts';
+import type { ContextKey } from '../../protocol/session-key.ts';
 import { toSecureContextOptions } from '../connect-options.ts';
-
-/** The part of a server's options that is a secure context. */
-export function contextOf(key: ContextKey): ContextKey {
-  const fields = Object.keys(contextFields) as (keyof ContextKey)[];
-  return Object.fromEntries(fields.map((field) => [field, key[field]])) as ContextKey;
-}
 
 /**
  * Options of tls.createServer, or of setSecureContext for a context alone.

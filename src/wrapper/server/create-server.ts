@@ -1,8 +1,9 @@
 // tls.createServer with the parameter `shared`.
 import nodeTls, { type Server, type TlsOptions } from 'node:tls';
 import type { TlshubSocket } from '../connect.ts';
-import { resolveServerSharing, type ServerSharedOptions } from './server-sharing.ts';
-import { type SharedServerMembers, shareServer } from './share-server.ts';
+import type { ServerSharedOptions } from './server-sharing.ts';
+import { sharedOf, shareNodeServer } from './share-node-server.ts';
+import type { SharedServerMembers } from './share-server.ts';
 
 /** Options of tls.createServer with the first parameter of the mission: whether the daemon shall own the connections. */
 export type ShareableServerOptions = TlsOptions & { shared?: boolean | ServerSharedOptions };
@@ -31,19 +32,7 @@ export function createServer(
   options?: ShareableServerOptions | SecureConnectionListener,
   listener?: SecureConnectionListener,
 ): TlshubServer {
-  const { shared, rest } = splitShared(options);
-  const server = nodeCreateServer(rest as TlsOptions, listener as never);
-  const sharing = resolveServerSharing(shared);
-  return (sharing === undefined ? server : shareServer(server, rest as TlsOptions, sharing)) as TlshubServer;
-}
-
-/**
- * Takes `shared` out of a server's options.
- * @param options of any of Node's servers, or a listener in their place
- */
-export function splitShared(options: unknown): { shared: unknown; rest: unknown } {
-  if (typeof options !== 'object' || options === null || !('shared' in options))
-    return { shared: undefined, rest: options };
-  const { shared, ...rest } = options;
-  return { shared, rest };
+  const server = nodeCreateServer(options as TlsOptions, listener as never);
+  shareNodeServer(server, options, sharedOf(options), 'tls');
+  return server as TlshubServer;
 }
