@@ -65,6 +65,7 @@ export class DaemonLink {
   readonly ready: Promise<void>;
   readonly #mayStart: boolean;
   #connection: MessageConnection | undefined;
+  #greeted = false;
   #lost: Error | undefined;
   #forgotten = false;
   #nextCall = 1;
@@ -140,7 +141,8 @@ export class DaemonLink {
    */
   async call<Name extends CallName>(name: Name, parameters: CallParameters<Name>): Promise<LinkReply> {
     return this.#awaiting(async () => {
-      await this.ready;
+      // At once, where possible: what a process has said before it writes must be there if it is killed after it.
+      if (!this.#greeted) await this.ready;
       return this.#send(name, parameters);
     });
   }
@@ -209,11 +211,10 @@ export class DaemonLink {
   #hello(): Promise<void> {
     return new Promise((resolve, reject) => {
       const socket = connectToDaemon(this.directory);
-      let greeted = false;
       const connection = new MessageConnection(socket, {
         connectionOnMessage: (message) => this.#receive(message),
         connectionOnClose: (reason) => {
-          if (greeted) this.#lose(reason);
+          if (this.#greeted) this.#lose(reason);
           else reject(reason ?? new TlshubError('ERR_TLSHUB_DAEMON_LOST'));
         },
       });
@@ -226,7 +227,7 @@ export class DaemonLink {
           pid: process.pid,
           version: VERSION,
         }).then(() => {
-          greeted = true;
+          this.#greeted = true;
           resolve();
         }, reject);
       });
