@@ -1,10 +1,10 @@
 // http2.connect with `shared`: the TLS session is one of the daemon's.
 import http2, { type ClientHttp2Session, type SecureClientSessionOptions } from 'node:http2';
 import { isIP } from 'node:net';
-import { TLSSocket } from 'node:tls';
 import { TlshubError } from '../errors.ts';
-import { connect as connectTls, type ShareableConnectionOptions, type TlshubSocket } from './connect.ts';
+import { connect as connectTls, type ShareableConnectionOptions } from './connect.ts';
 import { resolveSharedOptions, type SharedOptions } from './sharing-options.ts';
+import { showTlsToHttp2 } from './tls-for-http2.ts';
 
 /** Options of http2.connect, and whether its session shall be one of the daemon's. */
 export type ShareableHttp2ClientOptions = SecureClientSessionOptions & { shared?: boolean | SharedOptions };
@@ -45,30 +45,6 @@ export function connectHttp2(
   } as ShareableConnectionOptions;
   if (target.servername === undefined) delete target.servername;
   const socket = connectTls(target);
-  const session = http2.connect(authority, { ...rest, createConnection: () => socket }, listener);
-  showTls(session, socket);
-  return session;
-}
-
-const TLS_MEMBERS = [
-  ...Object.getOwnPropertyNames(TLSSocket.prototype),
-  ...['encrypted', 'alpnProtocol', 'authorized', 'authorizationError', 'servername', 'sharing'],
-];
-
-/**
- * HTTP/2 wraps a socket that has no handle yet (`JSStreamSocket` in lib/internal/http2/core.js), and takes it for one
- * without TLS: the session and the wrapping have to answer as the socket does.
- */
-function showTls(session: ClientHttp2Session, socket: TlshubSocket): void {
-  const key = Object.getOwnPropertySymbols(session).find((symbol) => symbol.description === 'socket');
-  const wrapping = key && (Reflect.get(session, key) as object);
-  if (wrapping === undefined || wrapping === socket) return;
-  for (const name of TLS_MEMBERS.filter((member) => !(member in wrapping))) {
-    const get = () => {
-      const value = Reflect.get(socket, name) as unknown;
-      return typeof value === 'function' ? value.bind(socket) : value;
-    };
-    Object.defineProperty(wrapping, name, { configurable: true, get });
-    if (name in session) Object.defineProperty(session, name, { configurable: true, get });
-  }
+  showTlsToHttp2();
+  return http2.connect(authority, { ...rest, createConnection: () => socket }, listener);
 }

@@ -21,6 +21,7 @@ import {
   SHARE_NOTHING,
   type SharePolicy,
 } from './share-policy.ts';
+import { showTlsToHttp2 } from './tls-for-http2.ts';
 
 type Options = AgentOptions | null;
 
@@ -79,6 +80,7 @@ function connectBy(policy: SharePolicy): typeof tls.connect {
     const { options, callback } = normalizeConnectArguments(args);
     const { shared = policy.shares(options) } = options as ShareableConnectionOptions;
     if (shared === false) return nodeConnect(...(args as [ConnectionOptions]));
+    if (String(options.ALPNProtocols) === 'h2') showTlsToHttp2();
     return connect({ ...options, shared }, callback);
   }
   const { prototype: _prototype, ...properties } = Object.getOwnPropertyDescriptors(

@@ -135,10 +135,10 @@ const WAYS: readonly Way[] = [
         const stream = session.request({ ':path': path });
         return JSON.parse(Buffer.concat(await stream.toArray())).url;
       }));
-      console.log(urls.join());
+      console.log(urls.join(), session.encrypted, session.alpnProtocol, session.socket.authorized);
       session.close();
     `,
-    prints: '/a,/b\n',
+    prints: '/a,/b true h2 true\n',
   },
   {
     title: 'tls.connect',
