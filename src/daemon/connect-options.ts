@@ -16,18 +16,14 @@ import { fitsUnixSocket } from '../protocol/unix-path.ts';
 const AUTO_DHPARAM = 'auto';
 
 /**
- * Options of tls.connect for a session key. Throws ERR_TLSHUB_INVALID_CALL for a key that would end the process;
- * anything else that is wrong with it, node:tls answers.
+ * Options of tls.connect for a session key, without those of its secure context, which node:tls would keep as long as the
+ * connection lives. Throws ERR_TLSHUB_INVALID_CALL for a key that would end the process; anything else that is wrong with
+ * it, node:tls answers.
  * @param key what a client asked for
- * @param ca the certificates named by `key.ca`; `bundled` when the daemon trusts the same by default
  */
-export function toConnectOptions(
-  key: SessionKey,
-  ca: Buffer | 'bundled',
-): ConnectionOptions & { allowHalfOpen: true } {
+export function toConnectOptions(key: SessionKey): ConnectionOptions & { allowHalfOpen: true } {
   if (key.path !== null && !fitsUnixSocket(key.path)) throw invalid('"key.path" does not fit a Unix socket');
   return {
-    ...toSecureContextOptions(key, ca),
     ...present({
       host: key.host,
       port: key.port,
@@ -42,14 +38,17 @@ export function toConnectOptions(
     ...{ family: key.family, autoSelectFamily: key.autoSelectFamily },
     ...{ autoSelectFamilyAttemptTimeout: key.autoSelectFamilyAttemptTimeout },
     rejectUnauthorized: key.rejectUnauthorized,
-    checkServerIdentity: key.checkServerIdentity ? () => undefined : checkServerIdentity,
+    checkServerIdentity: key.checkServerIdentity ? acceptAnyName : checkServerIdentity,
     requestOCSP: key.requestOCSP,
     allowHalfOpen: true,
   };
 }
 
+/** The application's own check runs in its process. */
+const acceptAnyName = (): undefined => undefined;
+
 /**
- * The part of {@link toConnectOptions} that a SecureContext holds.
+ * Options of the secure context for a session key.
  * @param key what a client asked for, or a context
  * @param ca the certificates named by `key.ca`; `bundled` when the daemon trusts the same by default
  */

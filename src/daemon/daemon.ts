@@ -23,7 +23,14 @@ import { HandshakeGate } from './server/handshake-gate.ts';
 import { ServerMaterial } from './server/server-material.ts';
 import type { Session } from './session.ts';
 import { SessionTable } from './session-table.ts';
-import { addCounters, addTraffic, countNamed, noTraffic, type StatusReport } from './status.ts';
+import {
+  addCounters,
+  addTraffic,
+  countNamed,
+  describeMemory,
+  noTraffic,
+  type StatusReport,
+} from './status.ts';
 import { TicketCache } from './ticket-cache.ts';
 import { Upstream } from './upstream.ts';
 
@@ -57,6 +64,8 @@ export class Daemon {
   readonly #startedAtMs = Date.now();
   /** Of sessions that are gone. */
   readonly #closedTraffic = noTraffic();
+  /** Resident memory when it began to listen. */
+  #startedBytes = 0;
   #listener: Listener | undefined;
   #janitor: Janitor | undefined;
   #draining: Promise<void> | undefined;
@@ -135,6 +144,7 @@ export class Daemon {
       linkCount: () => this.#links.size,
       onIdle: () => void this.drain(0, 'nobody needed it'),
     });
+    this.#startedBytes = process.memoryUsage.rss();
     this.#log.info({ directory: this.#config.directory, pid: process.pid, version: VERSION }, 'listening');
   }
 
@@ -155,7 +165,6 @@ export class Daemon {
 
   /** What `tlshub status` shows. */
   status(): StatusReport {
-    const { rss, heapUsed, external } = process.memoryUsage();
     return {
       version: VERSION,
       protocol: PROTOCOL_VERSION,
@@ -178,7 +187,7 @@ export class Daemon {
       servers: this.#groups.reports(),
       handshakes: this.#gate.report(),
       counters: addCounters(this.#pool.counters, this.#closedTraffic, this.#table.all()),
-      memory: { rss, heapUsed, external },
+      memory: describeMemory(this.#startedBytes, this.#table.size),
     };
   }
 

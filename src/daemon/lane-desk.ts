@@ -1,12 +1,14 @@
 // The lane desk: serves the calls that open lanes. It finds the link of the asking process, gets the session from the
 // pool or by its handle, writes the reply line, and starts the relay.
+
 import type { Socket } from 'node:net';
 import { codeOf, TlshubError } from '../errors.ts';
 import { PROTOCOL_VERSION } from '../protocol/limits.ts';
-import { encodeLine } from '../protocol/line-codec.ts';
+import { encodeLine, lineText } from '../protocol/line-codec.ts';
 import { type LaneCall, type LaneReply, parseLaneCall } from '../protocol/messages.ts';
 import { looksLikeHandle } from '../protocol/session-name.ts';
 import { encodeError } from '../protocol/wire-error.ts';
+import { Abandonment, type AbandonSignal } from './abandonment.ts';
 import { contextOf } from './contexts/context-use.ts';
 import type { Contexts } from './contexts/contexts.ts';
 import type { Handles } from './handles.ts';
@@ -18,6 +20,7 @@ import { FramedHolder } from './named/framed-holder.ts';
 import type { Joined, Names } from './named/names.ts';
 import type { Leased, Pool } from './pool.ts';
 import { Relay } from './relay.ts';
+import { ReplyTexts } from './reply-texts.ts';
 import type { Session } from './session.ts';
 import type { SessionTable } from './session-table.ts';
 import { resetSocketSettings } from './socket-settings.ts';
@@ -44,6 +47,7 @@ interface LaneDeskOptions {
 export class LaneDesk {
   readonly #options: LaneDeskOptions;
   readonly #leases = new Set<Lease>();
+  readonly #replies = new ReplyTexts();
   /** Told when a session is no longer leased, for those who wait for it. */
   readonly #leaseWaiters = new Map<Session, Set<() => void>>();
 
@@ -66,7 +70,7 @@ export class LaneDesk {
    * @param socket paused; bytes that followed the line are back in it
    */
   async serve(socket: Socket, identity: PeerIdentity, message: Record<string, unknown>): Promise<void> {
-    const abandoned = new AbortController();
+    const abandoned = new Abandonment();
     const socketOnGone = () => abandoned.abort();
     socket.once('close', socketOnGone);
     let leave = () => {};
@@ -92,7 +96,7 @@ export class LaneDesk {
   }
 
   /** Reserves the lane's number until the reply; nobody waits for the reply once the process or the lane has ended. */
-  #enter(link: LinkPeer, lane: number, socket: Socket, abandoned: AbortController): () => void {
+  #enter(link: LinkPeer, lane: number, socket: Socket, abandoned: Abandonment): () => void {
     const socketOnEnd = () => abandoned.abort();
     link.openings.set(lane, abandoned);
     socket.once('end', socketOnEnd);
@@ -120,7 +124,7 @@ export class LaneDesk {
     uid: number,
     call: LeaseCall,
     socket: Socket,
-    abandoned: AbortSignal,
+    abandoned: AbandonSignal,
   ): Promise<Leased | Joined> {
     const { key, wait: waitMs, named } = call;
     const context = contextOf(key, uid, this.#options.contexts);
@@ -135,7 +139,7 @@ export class LaneDesk {
     return this.#options.names.join({ ...request, ...rest, lingerMs });
   }
 
-  async #attach(uid: number, call: AttachCall, abandoned: AbortSignal): Promise<Leased | Joined> {
+  async #attach(uid: number, call: AttachCall, abandoned: AbandonSignal): Promise<Leased | Joined> {
     const { handles, table, names } = this.#options;
     const named = looksLikeHandle(call.handle)
       ? handles.peek(call.handle)?.named
@@ -173,7 +177,7 @@ export class LaneDesk {
   }
 
   /** Waits until the session is not leased any more, or the time is over, or nobody wants it. */
-  #leaseEnd(session: Session, timeoutMs: number, abandoned: AbortSignal): Promise<void> {
+  #leaseEnd(session: Session, timeoutMs: number, abandoned: AbandonSignal): Promise<void> {
     return new Promise((resolve) => {
       const waiters = this.#leaseWaiters.get(session) ?? new Set();
       this.#leaseWaiters.set(session, waiters);
@@ -193,7 +197,7 @@ export class LaneDesk {
   }
 
   /** A framed lane: the reply says where the stream goes on, frames follow. */
-  #openFramed(lane: Lane, call: LaneCall, { named, reused }: Joined, abandoned: AbortSignal): void {
+  #openFramed(lane: Lane, call: LaneCall, { named, reused }: Joined, abandoned: AbandonSignal): void {
     const { session, options } = named;
     const { link } = lane.holder;
     if (abandoned.aborted) {
@@ -233,7 +237,8 @@ export class LaneDesk {
     // Who waited for the handshake was told of its events as they came.
     const events = call.call === 'lease' && reused ? [...session.openEvents] : [];
     const reply: LaneReply = { rc: 1, session: session.id, reused, events, tls: session.info };
-    writeReply(socket, call, reply);
+    if (call.call === 'lease' && reused) socket.write(this.#replies.text(session, reply));
+    else writeReply(socket, call, reply);
     const relay = new Relay(session, lane, (over) => {
       this.#leases.delete(over);
       link?.leases.delete(lane.holder.lane);
@@ -274,5 +279,5 @@ function writeReply(socket: Socket, { call }: LaneCall, reply: LaneReply): void 
     socket.cork();
     setImmediate(() => socket.uncork());
   }
-  socket.write(encodeLine(reply));
+  socket.write(lineText(reply));
 }

@@ -1,5 +1,6 @@
 // The daemon's end of one link: greets, dispatches calls through one table, keeps the lanes of the process, and says
 // when the process is gone. What the calls do to sessions is in calls.ts.
+
 import type { Socket } from 'node:net';
 import { codeOf, TlshubError } from '../errors.ts';
 import { MessageConnection } from '../link/message-connection.ts';
@@ -13,6 +14,7 @@ import {
 } from '../protocol/messages.ts';
 import { encodeError } from '../protocol/wire-error.ts';
 import { VERSION } from '../version.ts';
+import type { Abandonment } from './abandonment.ts';
 import { CALL_HANDLERS, type CallServices } from './calls.ts';
 import type { Lease } from './lease.ts';
 import type { Logger } from './log.ts';
@@ -43,7 +45,7 @@ export class LinkPeer {
   /** Leases that the process holds, by lane number. */
   readonly leases = new Map<number, Lease>();
   /** Lanes of the process whose request is being served, by number; aborted when the process is gone. */
-  readonly openings = new Map<number, AbortController>();
+  readonly openings = new Map<number, Abandonment>();
   processId = '';
   closed = false;
   readonly #options: LinkPeerOptions;

@@ -2,8 +2,10 @@
 // ALWAYS: a request gets a session of its own uid and of an equal session key, compared in full.
 // ALWAYS: waiting requests are served first come, first served, per session key.
 // NEVER: a session with a doubt about its bytes enters the pool; the relay says whether there is one.
+
 import { TlshubError } from '../errors.ts';
 import { canonicalSessionKey, type SessionKey } from '../protocol/session-key.ts';
+import { Abandonment, type AbandonSignal } from './abandonment.ts';
 import type { DaemonConfig } from './config.ts';
 import type { ResolvedContext } from './contexts/contexts.ts';
 import { IdleWatch } from './idle-watch.ts';
@@ -32,7 +34,7 @@ export interface LeaseRequest {
   /** Milliseconds to wait when a limit is reached; 0 fails at once. */
   waitMs: number;
   /** Aborted when the holder is gone. */
-  abandoned: AbortSignal;
+  abandoned: AbandonSignal;
   /** Told of the events on the way to a new session. */
   onOpenEvent: OnOpenEvent;
 }
@@ -137,7 +139,7 @@ export class Pool {
     if (this.#draining) throw new TlshubError('ERR_TLSHUB_DRAINING');
     const { uid, key, context, waitMs } = request;
     const owner = ownerOf(uid, key, context);
-    if (!this.#reserve(uid, owner)) await this.#wait(uid, owner, waitMs, new AbortController().signal, false);
+    if (!this.#reserve(uid, owner)) await this.#wait(uid, owner, waitMs, new Abandonment().signal, false);
     return this.#open(request, owner);
   }
 
@@ -315,7 +317,7 @@ export class Pool {
     uid: number,
     owner: string,
     waitMs: number,
-    abandoned: AbortSignal,
+    abandoned: AbandonSignal,
     takesSessions = true,
   ): Promise<Grant> {
     return new Promise((resolve, reject) => {
@@ -380,6 +382,16 @@ class Tally<Key> {
  * context is in it, so that nothing made with one certificate serves where a reload has brought another.
  */
 export function ownerOf(uid: number, key: SessionKey, context?: ResolvedContext): string {
+  const known = owners.get(key);
+  if (known?.uid === uid && known.version === context?.version) return known.owner;
   const owner = `${uid} ${canonicalSessionKey(key)}`;
-  return context === undefined ? owner : `${owner} context ${context.version}`;
+  const full = context === undefined ? owner : `${owner} context ${context.version}`;
+  if (Object.isFrozen(key)) owners.set(key, { uid, version: context?.version, owner: full });
+  return full;
 }
+
+/** What {@link ownerOf} answered last for a key that cannot change: one text for all sessions of it. */
+const owners = new WeakMap<
+  SessionKey,
+  { uid: number; version: ResolvedContext['version'] | undefined; owner: string }
+>();

@@ -4,6 +4,7 @@
 import type { Socket } from 'node:net';
 import { messageOf, TlshubError } from '../errors.ts';
 import { decodeLine, encodeLine, LineDecoder } from '../protocol/line-codec.ts';
+import { plainLeaseIn } from '../protocol/plain-messages.ts';
 import { encodeError } from '../protocol/wire-error.ts';
 import type { PeerIdentity } from './link-peer.ts';
 import type { Logger } from './log.ts';
@@ -54,7 +55,7 @@ export function receive(socket: Socket, identity: PeerIdentity, options: Recepti
       const line = decoder.next();
       if (line === undefined) return;
       leave();
-      const message = decodeLine(line);
+      const message = plainLeaseIn(line) ?? decodeLine(line);
       const rest = decoder.takeRest();
       if (message.call === 'lease' || message.call === 'attach') {
         socket.pause();

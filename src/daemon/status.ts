@@ -135,6 +135,17 @@ export function countNamed(all: ReadonlySet<NamedSession>): Record<'named' | 'pa
   return counts;
 }
 
+/**
+ * The memory of this process, in bytes. `perSession` is what has come since the start, divided among the open sessions: with
+ * few of them mostly what everyone shares, with thousands what one costs.
+ * @param atStart resident memory before the first session
+ */
+export function describeMemory(atStart: number, sessions: number): Record<string, number> {
+  const { rss, heapUsed, external } = process.memoryUsage();
+  const perSession = sessions === 0 ? 0 : Math.max(0, Math.round((rss - atStart) / sessions));
+  return { rss, heapUsed, external, atStart, perSession };
+}
+
 function withoutSecrets(key: SessionKey): Record<string, unknown> {
   const shown: Record<string, unknown> = {};
   for (const [field, value] of Object.entries(key)) {

@@ -3,6 +3,7 @@
 import { X509Certificate } from 'node:crypto';
 import type { DetailedPeerCertificate, SecureContext, TLSSocket, TlsOptions } from 'node:tls';
 import type { TlsInfo } from '../protocol/messages.ts';
+import { sameText } from './equal-texts.ts';
 
 /** Label of the tls-exporter channel binding (RFC 9266 §2). */
 const EXPORTER_LABEL = 'EXPORTER-Channel-Binding';
@@ -81,7 +82,7 @@ export function peerChain(first: DetailedPeerCertificate | undefined): {
   const certificates: string[] = [];
   let current = first;
   while (current?.raw !== undefined && certificates.length < MAX_CHAIN_LENGTH) {
-    certificates.push(current.raw.toString('base64'));
+    certificates.push(sameText(current.raw.toString('base64')));
     if (current.issuerCertificate === current) return { certificates, rooted: true };
     current = current.issuerCertificate;
   }

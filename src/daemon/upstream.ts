@@ -10,7 +10,7 @@ import {
 } from 'node:tls';
 import { TlshubError } from '../errors.ts';
 import type { OpenEvent, TlsInfo, WireError } from '../protocol/messages.ts';
-import type { SessionKey } from '../protocol/session-key.ts';
+import { type ContextKey, contextFields, type SessionKey } from '../protocol/session-key.ts';
 import { encodeError } from '../protocol/wire-error.ts';
 import type { BlobStore } from './blob-store.ts';
 import { toConnectOptions, toSecureContextOptions } from './connect-options.ts';
@@ -23,6 +23,9 @@ import { describeTls, peerChain } from './tls-info.ts';
 
 /** Contexts kept for keys that were used last; making one with a long CA list takes tens of milliseconds. */
 const MAX_CACHED_CONTEXTS = 256;
+
+/** What a secure context is made of. */
+const CONTEXT_FIELDS = Object.keys(contextFields) as (keyof ContextKey)[];
 
 /** A failed open: Node's error as it travels. */
 export class OpenFailure extends Error {
@@ -90,16 +93,13 @@ export class Upstream {
     } finally {
       clearOpensslErrors();
     }
-    // From the handshake on the lane is the session's own; a renegotiation may bring an event again.
-    let opening = true;
-    tls.once('secureConnect', () => {
-      opening = false;
-    });
-    recordEvents(tls, (event) => {
-      if (!opening) return;
+    const stopRecording = recordEvents(tls, (event) => {
       events.push(event);
       onOpenEvent(event);
     });
+    // From the handshake on the lane is the session's own; a renegotiation may bring an event again. Listeners that stayed
+    // would keep what the first lane was made of as long as the session lives.
+    tls.once('secureConnect', stopRecording);
     return new Promise((resolve, reject) => this.#awaitSecure({ tls, key, owner, events, resolve, reject }));
   }
 
@@ -151,17 +151,19 @@ export class Upstream {
     if (ca === undefined) throw new TlshubError('ERR_TLSHUB_BLOB_MISSING');
     const session = this.#tickets.get(owner);
     return {
-      ...toConnectOptions(key, ca),
-      secureContext: this.#context(key, ca, owner),
+      ...toConnectOptions(key),
+      secureContext: this.#context(key, ca, context?.version),
       ...(session && { session }),
     };
   }
 
-  #context(key: SessionKey, ca: Buffer | 'bundled', owner: string): SecureContext {
-    const known = this.#contexts.get(owner);
+  /** Many keys differ only in where they lead to: what is equal in full serves them all. */
+  #context(key: SessionKey, ca: Buffer | 'bundled', version?: ResolvedContext['version']): SecureContext {
+    const text = JSON.stringify([version, ca === 'bundled', ...CONTEXT_FIELDS.map((field) => key[field])]);
+    const known = this.#contexts.get(text);
     if (known !== undefined) return known;
     const context = createSecureContext(toSecureContextOptions(key, ca));
-    this.#contexts.set(owner, context);
+    this.#contexts.set(text, context);
     const [oldest] = this.#contexts.keys();
     if (this.#contexts.size > MAX_CACHED_CONTEXTS && oldest !== undefined) this.#contexts.delete(oldest);
     return context;
@@ -173,24 +175,32 @@ function validToMs(certificate: string): number {
   return Date.parse(new X509Certificate(Buffer.from(certificate, 'base64')).validTo);
 }
 
-function recordEvents(tls: TLSSocket, tell: OnOpenEvent): void {
-  const record = (name: OpenEvent[0], args: unknown[]) => tell([name, args]);
-  tls.on('lookup', (error: Error | null, address, family, host) => {
-    record('lookup', [error && encodeError(error), address, family, host]);
+/** The arguments of what node:tls emits on the way, as they travel. */
+const RECORDED: { readonly [Name in OpenEvent[0]]: (args: readonly unknown[]) => unknown[] } = {
+  lookup: ([error, address, family, host]) => [
+    error ? encodeError(error as Error) : error,
+    ...[address, family, host],
+  ],
+  connectionAttempt: (args) => args.slice(0, 3),
+  connectionAttemptFailed: ([address, port, family, error]) => [
+    ...[address, port, family],
+    encodeError(error as Error),
+  ],
+  connectionAttemptTimeout: (args) => args.slice(0, 3),
+  connect: () => [],
+  OCSPResponse: ([response]) => [response instanceof Buffer ? response.toString('base64') : null],
+};
+
+/** Tells of them; answers what ends that. */
+function recordEvents(tls: TLSSocket, tell: OnOpenEvent): () => void {
+  const recorders = (Object.keys(RECORDED) as OpenEvent[0][]).map((name) => {
+    const socketOnEvent = (...args: unknown[]) => tell([name, RECORDED[name](args)]);
+    tls.on(name as string, socketOnEvent);
+    return () => tls.off(name, socketOnEvent);
   });
-  tls.on('connectionAttempt', (address, port, family) =>
-    record('connectionAttempt', [address, port, family]),
-  );
-  tls.on('connectionAttemptFailed', (address, port, family, error: Error) => {
-    record('connectionAttemptFailed', [address, port, family, encodeError(error)]);
-  });
-  tls.on('connectionAttemptTimeout', (address, port, family) => {
-    record('connectionAttemptTimeout', [address, port, family]);
-  });
-  tls.on('connect', () => record('connect', []));
-  tls.on('OCSPResponse', (response: Buffer | null) => {
-    record('OCSPResponse', [response === null ? null : response.toString('base64')]);
-  });
+  return () => {
+    for (const stop of recorders) stop();
+  };
 }
 
 /** The error that the kernel's own, much longer, time-out gives (net.Socket, `connect ETIMEDOUT`). */

@@ -13,6 +13,9 @@ const OTHERS_WRITE = 0o002;
 const STICKY = 0o1000;
 const ROOT_UID = 0;
 
+/** Milliseconds for which the way to a directory that was found private is not looked at again. */
+const KNOWN_MS = 1_000;
+
 const ELSEWHERE = 'or set TLSHUB_DIR to a directory of your own';
 
 /** What to do about the failures that the file system reports. */
@@ -45,6 +48,37 @@ export function ensurePrivateDirectory(directory: string): void {
   checkItself(directory, lstatSync(directory));
 }
 
+/** Directories that this process found private, and when it looked at the whole way to them last. */
+const known = new Map<string, { stats: Stats; checkedAtMs: number }>();
+
+/**
+ * As {@link checkPrivateDirectory}, for who asks often: the way to a directory is looked at once a second, the directory
+ * itself each time. Only we and the superuser could make that way unsafe, and what stands at its end is still ours.
+ * @param directory absolute path
+ */
+export function recheckPrivateDirectory(directory: string): boolean {
+  const before = known.get(directory);
+  if (before !== undefined && performance.now() - before.checkedAtMs < KNOWN_MS) {
+    const stats = lstatSync(directory, { throwIfNoEntry: false });
+    if (stats !== undefined && isSame(stats, before.stats)) return true;
+  }
+  known.delete(directory);
+  const checkedAtMs = performance.now();
+  const stats = checkedStats(directory);
+  if (stats !== undefined) known.set(directory, { stats, checkedAtMs });
+  return stats !== undefined;
+}
+
+/** The same directory with the same owner and mode, which was checked; a new one may have the number of one removed. */
+function isSame(stats: Stats, before: Stats): boolean {
+  return (
+    stats.ino === before.ino &&
+    stats.dev === before.dev &&
+    stats.mode === before.mode &&
+    stats.uid === before.uid
+  );
+}
+
 /**
  * True when the directory is there and private, false when it does not exist. It is private when it is a real
  * directory (no symbolic link), ours, closed to all others (mode 0700), and no other user may rename a directory on
@@ -52,16 +86,20 @@ export function ensurePrivateDirectory(directory: string): void {
  * @param directory absolute path
  */
 export function checkPrivateDirectory(directory: string): boolean {
+  return checkedStats(directory) !== undefined;
+}
+
+function checkedStats(directory: string): Stats | undefined {
   let stats: Stats;
   try {
     stats = lstatSync(directory);
   } catch (error) {
-    if (codeOf(error) === 'ENOENT') return false;
+    if (codeOf(error) === 'ENOENT') return undefined;
     throw directoryError(error, directory);
   }
   checkItself(directory, stats);
   checkAncestors(directory);
-  return true;
+  return stats;
 }
 
 /**

@@ -7,7 +7,12 @@ const EMPTY = Buffer.alloc(0);
 
 /** One message as one line: JSON and a newline. JSON never contains a raw newline, so the line is whole. */
 export function encodeLine(message: object): Buffer {
-  return Buffer.from(`${JSON.stringify(message)}\n`);
+  return Buffer.from(lineText(message));
+}
+
+/** As {@link encodeLine}, for a socket that is given text: it saves a copy. */
+export function lineText(message: object): string {
+  return `${JSON.stringify(message)}\n`;
 }
 
 /**
@@ -51,18 +56,21 @@ export class LineDecoder {
     }
     this.#searched.push(end === -1 ? this.#unsearched : this.#unsearched.subarray(0, end));
     this.#searchedBytes = lineBytes;
-    this.#unsearched = end === -1 ? EMPTY : this.#unsearched.subarray(end + 1);
+    const isAll = end === -1 || end + 1 === this.#unsearched.length;
+    this.#unsearched = isAll ? EMPTY : this.#unsearched.subarray(end + 1);
     return end === -1 ? undefined : this.#takeSearched();
   }
 
   /** All bytes after the last complete line; the decoder is empty afterwards. A lane's raw bytes begin here. */
   takeRest(): Buffer {
-    const rest = Buffer.concat([this.#takeSearched(), this.#unsearched]);
+    const searched = this.#takeSearched();
+    const rest = searched.length === 0 ? this.#unsearched : Buffer.concat([searched, this.#unsearched]);
     this.#unsearched = EMPTY;
     return rest;
   }
 
   #takeSearched(): Buffer {
+    if (this.#searched.length === 0) return EMPTY;
     const line = this.#searched.length === 1 ? (this.#searched[0] ?? EMPTY) : Buffer.concat(this.#searched);
     this.#searched = [];
     this.#searchedBytes = 0;

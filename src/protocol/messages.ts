@@ -16,6 +16,7 @@ import {
   wireError,
 } from './message-fields.ts';
 import { messageRuleSchema } from './message-splitter.ts';
+import { isPlainLease, plainLinkReply, plainRelease, rememberKey } from './plain-messages.ts';
 import { serverCalls, serverEvents } from './server-messages.ts';
 import { sessionKeySchema, sha256Schema } from './session-key.ts';
 import { COMMIT_KINDS, SESSION_MODES, sessionNameSchema } from './session-name.ts';
@@ -288,6 +289,8 @@ export type LinkReply = v.InferOutput<typeof linkReplySchema>;
 export type LaneCall = {
   [Name in keyof typeof laneCalls]: v.InferOutput<(typeof laneCalls)[Name]>;
 }[keyof typeof laneCalls];
+/** The call that leases a session without a life of its own, as a process with a link makes it. */
+export type PlainLease = Omit<v.InferOutput<typeof laneCalls.lease>, 'named'>;
 /** A call on a link. */
 export type LinkCall = {
   [Name in keyof typeof linkCalls]: v.InferOutput<(typeof linkCalls)[Name]>;
@@ -340,12 +343,17 @@ function checkSchema<Schema extends v.GenericSchema>(
 
 /** The link call in a line's value. Throws ERR_TLSHUB_UNKNOWN_CALL or ERR_TLSHUB_INVALID_CALL. */
 export function parseLinkCall(message: Record<string, unknown>): LinkCall {
+  const plain = plainRelease(message);
+  if (plain !== undefined) return plain;
   return check(linkCalls, message.call, message, 'ERR_TLSHUB_UNKNOWN_CALL', 'ERR_TLSHUB_INVALID_CALL');
 }
 
 /** The lane call in a line's value. Throws ERR_TLSHUB_UNKNOWN_CALL or ERR_TLSHUB_INVALID_CALL. */
 export function parseLaneCall(message: Record<string, unknown>): LaneCall {
-  return check(laneCalls, message.call, message, 'ERR_TLSHUB_UNKNOWN_CALL', 'ERR_TLSHUB_INVALID_CALL');
+  if (isPlainLease(message)) return message;
+  const call = check(laneCalls, message.call, message, 'ERR_TLSHUB_UNKNOWN_CALL', 'ERR_TLSHUB_INVALID_CALL');
+  if (call.call === 'lease') rememberKey(message.key, call.key);
+  return call;
 }
 
 /** The event in a line's value. Throws ERR_TLSHUB_PROTOCOL: an unknown event cannot be answered. */
@@ -365,5 +373,5 @@ export function parseLaneReply(message: Record<string, unknown>): LaneReply {
 
 /** A reply on a link. Throws ERR_TLSHUB_PROTOCOL. */
 export function parseLinkReply(message: Record<string, unknown>): LinkReply {
-  return checkSchema(linkReplySchema, message, 'ERR_TLSHUB_PROTOCOL', 'reply');
+  return plainLinkReply(message) ?? checkSchema(linkReplySchema, message, 'ERR_TLSHUB_PROTOCOL', 'reply');
 }

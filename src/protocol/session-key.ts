@@ -95,6 +95,18 @@ export const SECRET_KEY_FIELDS: readonly (keyof SessionKey)[] = ['key', 'pfx', '
  * @param key a valid session key
  */
 export function canonicalSessionKey(key: SessionKey): string {
+  return canonicalTexts.get(key) ?? textOf(key);
+}
+
+/** Texts of keys that are asked for again and again; these do not change any more. */
+const canonicalTexts = new WeakMap<SessionKey, string>();
+
+/** Remembers the text of a key, and freezes it. */
+export function rememberCanonical(key: SessionKey): void {
+  canonicalTexts.set(Object.freeze(key), textOf(key));
+}
+
+function textOf(key: SessionKey): string {
   return JSON.stringify(Object.keys(sessionKeyFields).map((field) => key[field as keyof SessionKey]));
 }
 

@@ -2,7 +2,7 @@
 // made, for private keys travel on them. And what a connection that failed means.
 import { connect, type Socket } from 'node:net';
 import { codeOf } from '../errors.ts';
-import { checkPrivateDirectory } from '../link/private-directory.ts';
+import { recheckPrivateDirectory } from '../link/private-directory.ts';
 import { socketPath } from '../link/socket-path.ts';
 
 /** How often a daemon may go away under an opening before that is an error. */
@@ -34,7 +34,7 @@ export interface DaemonSocketOptions {
  */
 export function connectToDaemon(directory: string, options: DaemonSocketOptions = {}): Socket {
   const { checked = false, ...rest } = options;
-  if (!checked) checkPrivateDirectory(directory);
+  if (!checked) recheckPrivateDirectory(directory);
   return connect({ path: socketPath(directory), ...rest });
 }
 

@@ -34,7 +34,7 @@ export function takeHandle(carrier: Socket): StreamHandle {
   (carrier as unknown as WithHandle)._handle = null;
   carrier.removeAllListeners();
   carrier.on('error', () => {});
-  carrier.destroy();
+  // Without a handle it holds nothing that would have to be let go of.
   return handle;
 }
 

@@ -4,12 +4,13 @@
 import type { Socket } from 'node:net';
 import { codeOf, messageOf, TlshubError } from '../errors.ts';
 import { PROTOCOL_VERSION } from '../protocol/limits.ts';
-import { decodeLine, encodeLine, LineDecoder } from '../protocol/line-codec.ts';
-import { type LaneReply, type OpenEvent, parseLaneReply, parseOpenEvent } from '../protocol/messages.ts';
+import { decodeLine, LineDecoder, lineText } from '../protocol/line-codec.ts';
+import { type LaneReply, type OpenEvent, parseOpenEvent } from '../protocol/messages.ts';
 import type { SessionKey } from '../protocol/session-key.ts';
 import type { CommitKind } from '../protocol/session-name.ts';
 import { DaemonLink, type LaneEnd, type LaneHolder } from './daemon-link.ts';
 import { connectToDaemon, MAX_ATTEMPTS, meansNoDaemon, meansTryAgain, pauseIfBusy } from './daemon-socket.ts';
+import { knownReply, readReply } from './known-replies.ts';
 import { type StreamHandle, takeHandle } from './lane-handle.ts';
 import type { SocketSettings } from './resolve-request.ts';
 import type { NamedSettings } from './sharing-options.ts';
@@ -215,7 +216,7 @@ export class LaneOpening {
       carrier.on('error', reject);
       carrier.on('close', () => reject(new TlshubError('ERR_TLSHUB_DAEMON_LOST')));
       carrier.on('end', () => carrier.destroy());
-      carrier.write(encodeLine(this.#request(link, lane)));
+      carrier.write(lineText(this.#request(link, lane)));
       const decoder = new LineDecoder();
       carrier.on('data', (chunk: Buffer) => {
         try {
@@ -250,8 +251,10 @@ export class LaneOpening {
   /** The reply, when it has come; the holder is told of the events before it. */
   #readReply(decoder: LineDecoder): LaneReply | undefined {
     for (let line = decoder.next(); line !== undefined; line = decoder.next()) {
+      const known = knownReply(line);
+      if (known !== undefined) return known;
       const message = decodeLine(line);
-      if (!('event' in message)) return parseLaneReply(message);
+      if (!('event' in message)) return readReply(line, message);
       const { name, args } = parseOpenEvent(message);
       this.#told = true;
       this.#holder.laneOnOpenEvent([name, args]);

@@ -29,7 +29,12 @@ function received(options: object): { key: SessionKey; ca: Buffer | 'bundled' } 
 
 function daemonOptions(options: object): Options {
   const { key, ca } = received(options);
-  return { ...toConnectOptions(key, ca) };
+  return allOptions(key, ca);
+}
+
+/** Of the connection and of its secure context. */
+function allOptions(key: SessionKey, ca: Buffer | 'bundled'): Options {
+  return { ...toSecureContextOptions(key, ca), ...toConnectOptions(key) };
 }
 
 describe('P2: the daemon connects with the options of the application', () => {
@@ -51,7 +56,7 @@ describe('P2: the daemon connects with the options of the application', () => {
     test(`${option}: made into a request again, the same key`, () => {
       for (const value of sample.meanings.flatMap(({ given }) => given)) {
         const { key, ca } = received(optionsFor(option, sample, value));
-        const again = received(toConnectOptions(key, ca));
+        const again = received(allOptions(key, ca));
         assert.equal(canonicalSessionKey(again.key), canonicalSessionKey(key));
       }
     });
@@ -76,15 +81,15 @@ describe('P2: the daemon connects with the options of the application', () => {
 
   test('the part of a secure context is the same by itself', () => {
     const { key, ca } = received({ port: 443, cert: clientA.cert, key: clientA.key, ca: clientB.ca });
-    const all: Options = { ...toConnectOptions(key, ca) };
+    const all = allOptions(key, ca);
     const part = Object.entries(all).filter(([name]) => OPTION_RULES.get(name)?.context);
     assert.deepEqual(toSecureContextOptions(key, ca), Object.fromEntries(part));
   });
 
   test('the daemon’s own trust is used by leaving `ca` out', () => {
     const { key } = received({ host: 'a.example', port: 443, ca: clientA.ca });
-    assert.equal('ca' in toConnectOptions(key, 'bundled'), false);
-    assert.deepEqual(toConnectOptions(key, Buffer.alloc(0)).ca, []);
+    assert.equal('ca' in allOptions(key, 'bundled'), false);
+    assert.deepEqual(allOptions(key, Buffer.alloc(0)).ca, []);
   });
 });
 
@@ -94,7 +99,7 @@ describe('P2: a real server sees the client that the application asked for', () 
 
   async function seenBy(t: TestContext, address: object, options: object): Promise<tls.TLSSocket> {
     const { key, ca } = received({ ...common, ...options, ...address });
-    const client = tls.connect(toConnectOptions(key, ca));
+    const client = tls.connect(allOptions(key, ca));
     t.after(() => client.destroy());
     await once(client, 'secureConnect');
     return client;
@@ -214,7 +219,7 @@ describe('P14: a key that node:tls would refuse is refused, and harms nothing', 
       fc.assert(
         fc.property(anyKey, fc.uint8Array({ maxLength: 40 }), (key, ca) => {
           try {
-            const options = toConnectOptions({ ...key, ...change }, Buffer.from(ca));
+            const options = allOptions({ ...key, ...change }, Buffer.from(ca));
             tls
               .connect(options)
               .on('error', () => undefined)
@@ -233,16 +238,16 @@ describe('P14: a key that node:tls would refuse is refused, and harms nothing', 
   test('a path that does not fit, for which tls.connect emits an error that nobody can listen to', () => {
     const { key } = received({ path: '/run/a.sock', servername: 'a.example' });
     for (const path of ['', '\0', '/a\0b', '\0a\0', `/${'x'.repeat(107)}`, `/${'ä'.repeat(54)}`]) {
-      assert.throws(() => toConnectOptions({ ...key, path }, 'bundled'), { code: 'ERR_TLSHUB_INVALID_CALL' });
+      assert.throws(() => allOptions({ ...key, path }, 'bundled'), { code: 'ERR_TLSHUB_INVALID_CALL' });
     }
-    assert.equal(toConnectOptions({ ...key, path: '\0a' }, 'bundled').path, '\0a');
+    assert.equal(allOptions({ ...key, path: '\0a' }, 'bundled').path, '\0a');
   });
 
   test('a malformed ALPN list, for which several versions of Node end the process', () => {
     const { key } = received({ host: 'a.example', port: 443 });
     for (const list of [[0], [2, 0x68], [1, 0x68, 0], [255]]) {
       const ALPNProtocols = Buffer.from(list).toString('base64');
-      assert.throws(() => toConnectOptions({ ...key, ALPNProtocols }, 'bundled'), {
+      assert.throws(() => allOptions({ ...key, ALPNProtocols }, 'bundled'), {
         code: 'ERR_TLSHUB_INVALID_CALL',
       });
     }

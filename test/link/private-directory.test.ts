@@ -24,14 +24,16 @@ import {
   checkPrivateDirectory,
   directoryError,
   ensurePrivateDirectory,
+  recheckPrivateDirectory,
 } from '#src/link/private-directory.js';
 
 function refusal(message: RegExp) {
   return { name: 'TlshubError', code: 'ERR_TLSHUB_DIRECTORY', message };
 }
 
-/** Both ways to ask about a directory that is there must refuse it. */
+/** All ways to ask about a directory that is there must refuse it. */
 function assertRefused(directory: string, message: RegExp): void {
+  assert.throws(() => recheckPrivateDirectory(directory), refusal(message));
   assert.throws(() => checkPrivateDirectory(directory), refusal(message));
   assert.throws(() => ensurePrivateDirectory(directory), refusal(message));
 }
@@ -45,6 +47,24 @@ test('P11: the directory is made with mode 0700, whatever the umask, and found a
   assert.equal(lstatSync(directory).mode & 0o7777, 0o700);
   assert.equal(checkPrivateDirectory(directory), true);
   ensurePrivateDirectory(directory);
+});
+
+test('P11: a directory that was found private is not trusted after it has changed', (t) => {
+  const parent = tempDir(t);
+  const directory = join(parent, 'd');
+  assert.equal(recheckPrivateDirectory(directory), false);
+  ensurePrivateDirectory(directory);
+  assert.equal(recheckPrivateDirectory(directory), true);
+  assert.equal(recheckPrivateDirectory(directory), true);
+  chmodSync(directory, 0o755);
+  assertRefused(directory, /its mode is 0755/);
+  chmodSync(directory, 0o700);
+  assert.equal(recheckPrivateDirectory(directory), true);
+  rmSync(directory, { recursive: true });
+  assert.equal(recheckPrivateDirectory(directory), false);
+  ensurePrivateDirectory(join(parent, 'e'));
+  symlinkSync(join(parent, 'e'), directory);
+  assertRefused(directory, /it is a symbolic link/);
 });
 
 test('P11: a loose mode is refused with the command that mends it', (t) => {

@@ -1,9 +1,11 @@
 // A named session: a session with a life of its own. Processes come and go; it keeps every byte that was not consumed,
 // opaque state of the application, and, when the connection is gone, how it ended, until somebody has read that or
 // `linger` has passed. What a mode means for reading is in its Reading, for writing in the WriteQueue.
+
 import { TlshubError } from '../../errors.ts';
 import type { MessageRule } from '../../protocol/message-splitter.ts';
 import type { SessionMode } from '../../protocol/session-name.ts';
+import type { AbandonSignal } from '../abandonment.ts';
 import type { Occupant, Session } from '../session.ts';
 import type { FramedHolder } from './framed-holder.ts';
 import type { Parking } from './parking.ts';
@@ -119,7 +121,7 @@ export class NamedSession implements Occupant {
    * ERR_TLSHUB_SESSION_BUSY, or ERR_TLSHUB_NAME_UNKNOWN when it ends meanwhile.
    * @param waitMs 0 fails at once
    */
-  async admit(waitMs: number, abandoned: AbortSignal): Promise<void> {
+  async admit(waitMs: number, abandoned: AbandonSignal): Promise<void> {
     if (abandoned.aborted) throw new TlshubError('ERR_TLSHUB_NOT_LEASED', 'the requester went away');
     if (!this.busy && this.#waiting.length === 0) {
       this.#reserved = true;
