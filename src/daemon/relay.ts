@@ -4,6 +4,7 @@
 import { TlshubError } from '../errors.ts';
 import { MAX_UNREAD_BYTES } from '../protocol/limits.ts';
 import { encodeError } from '../protocol/wire-error.ts';
+import { encryptBytes, keepBytes, startReader, stopReader, writeBytes } from './direct-bytes.ts';
 import type { Lane } from './lane.ts';
 import type { Lease } from './lease.ts';
 import type { Occupant, Session } from './session.ts';
@@ -38,12 +39,12 @@ export class Relay implements Lease, Occupant {
     this.#onOver = onOver;
     session.occupy(this);
     const { socket } = lane;
-    socket.on('data', this.#laneOnData);
+    startReader(socket, this.#laneOnBytes);
     socket.on('drain', this.#laneOnDrain);
     socket.on('end', this.#laneOnEnd);
     socket.on('error', this.#laneOnError);
     socket.on('close', this.#laneOnClose);
-    session.tls.on('data', this.#tlsOnData);
+    startReader(session.tls, this.#tlsOnBytes);
     session.tls.on('drain', this.#tlsOnDrain);
     for (const part of session.unread.splice(0)) this.#deliver(part);
     // With a gone peer the rest of the stream is already in the TLS socket's buffer; its end follows its bytes.
@@ -79,7 +80,7 @@ export class Relay implements Lease, Occupant {
   }
 
   sessionOnLeave(): void {
-    this.session.tls.off('data', this.#tlsOnData);
+    stopReader(this.session.tls);
     this.session.tls.off('drain', this.#tlsOnDrain);
   }
 
@@ -123,14 +124,12 @@ export class Relay implements Lease, Occupant {
    */
   async stop(sentBytes: number): Promise<number> {
     this.#beginGivingUp('detach');
-    this.session.tls.pause();
+    stopReader(this.session.tls);
     const doubt = await this.#settle(sentBytes);
     if (doubt !== undefined) {
       if (!this.#over) this.session.close(`detached in doubt: ${doubt}`, 'abrupt');
       throw new TlshubError('ERR_TLSHUB_NOT_DETACHABLE', doubt);
     }
-    this.session.tls.off('data', this.#tlsOnData);
-    this.session.tls.pause();
     this.#givenBack = [];
     return this.deliveredBytes;
   }
@@ -157,15 +156,15 @@ export class Relay implements Lease, Occupant {
     this.#leave();
   }
 
-  readonly #laneOnData = (chunk: Buffer) => {
+  readonly #laneOnBytes = (bytes: Buffer) => {
     if (this.#givenBack !== undefined) {
-      this.#givenBack.push(chunk);
-      this.#givenBackBytes += chunk.length;
+      this.#givenBack.push(keepBytes(bytes));
+      this.#givenBackBytes += bytes.length;
       if (this.#givenBackBytes > MAX_UNREAD_BYTES) this.lane.socket.destroy();
     } else {
-      this.takenBytes += chunk.length;
-      this.session.countToPeer(chunk.length, true);
-      if (!this.session.tls.write(chunk, this.#tlsOnWritten)) this.lane.socket.pause();
+      this.takenBytes += bytes.length;
+      this.session.countToPeer(bytes.length, true);
+      if (!encryptBytes(this.session.tls, bytes, this.#tlsOnWritten)) this.lane.socket.pause();
     }
     this.#progress?.();
   };
@@ -179,9 +178,9 @@ export class Relay implements Lease, Occupant {
     this.lane.socket.resume();
   };
 
-  readonly #tlsOnData = (chunk: Buffer) => {
-    this.session.countFromPeer(chunk.length);
-    this.#deliver(chunk);
+  readonly #tlsOnBytes = (bytes: Buffer) => {
+    this.session.countFromPeer(bytes.length);
+    this.#deliver(bytes);
   };
 
   readonly #laneOnDrain = () => {
@@ -206,9 +205,9 @@ export class Relay implements Lease, Occupant {
     this.#applyHolderEnd();
   };
 
-  #deliver(chunk: Buffer): void {
-    this.deliveredBytes += chunk.length;
-    if (!this.lane.socket.write(chunk)) this.session.tls.pause();
+  #deliver(bytes: Buffer): void {
+    this.deliveredBytes += bytes.length;
+    if (!writeBytes(this.lane.socket, bytes)) this.session.tls.pause();
   }
 
   /** Does to the session what the holder did to its socket, once all of the holder's bytes are there. */
@@ -296,7 +295,7 @@ export class Relay implements Lease, Occupant {
     this.#over = true;
     clearTimeout(this.#deathTimer);
     const { socket } = this.lane;
-    socket.off('data', this.#laneOnData);
+    stopReader(socket);
     socket.off('drain', this.#laneOnDrain);
     socket.resume();
     this.#progress?.();

@@ -5,6 +5,7 @@ import type { TlshubError } from '../errors.ts';
 import type { OpenEvent, TlsInfo } from '../protocol/messages.ts';
 import type { SessionKey } from '../protocol/session-key.ts';
 import type { SessionSide } from '../protocol/session-report.ts';
+import { holdBytes } from './direct-bytes.ts';
 import type { LinkPeer } from './link-peer.ts';
 import type { NamedSession } from './named/named-session.ts';
 
@@ -142,7 +143,7 @@ export class Session {
   occupy(occupant: Occupant | undefined): void {
     this.#occupant?.sessionOnLeave();
     this.#occupant = occupant;
-    if (occupant === undefined) this.tls.pause();
+    if (occupant === undefined) holdBytes(this.tls);
   }
 
   /** Counts bytes that came from the peer. */

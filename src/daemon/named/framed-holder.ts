@@ -13,6 +13,7 @@ import {
 import { FRAME_WINDOW_BYTES } from '../../protocol/limits.ts';
 import type { WireError } from '../../protocol/messages.ts';
 import { encodeError } from '../../protocol/wire-error.ts';
+import { keepBytes, startReader } from '../direct-bytes.ts';
 import type { Lane } from '../lane.ts';
 import type { Lease } from '../lease.ts';
 import type { Session } from '../session.ts';
@@ -91,7 +92,8 @@ export class FramedHolder implements Lease {
     const { socket } = this.lane;
     // Its last acknowledgements count, whatever was being sent to it when it died.
     keepReading(socket, () => {});
-    socket.on('data', (chunk: Buffer) => this.#receive(chunk));
+    // What of a frame cannot leave at once waits in the queue of writes.
+    startReader(socket, (bytes) => this.#receive(keepBytes(bytes)));
     socket.on('drain', () => this.#sendDueAck());
     socket.on('end', () => this.#applyEnd());
     socket.on('close', () => this.#laneOnClose());

@@ -6,6 +6,7 @@ import { TlshubError } from '../../errors.ts';
 import type { MessageRule } from '../../protocol/message-splitter.ts';
 import type { SessionMode } from '../../protocol/session-name.ts';
 import type { AbandonSignal } from '../abandonment.ts';
+import { keepBytes, startReader, stopReader } from '../direct-bytes.ts';
 import type { Occupant, Session } from '../session.ts';
 import type { FramedHolder } from './framed-holder.ts';
 import type { Parking } from './parking.ts';
@@ -75,7 +76,7 @@ export class NamedSession implements Occupant {
     this.#writes = new WriteQueue(session.tls);
     session.named = this;
     session.occupy(this);
-    session.tls.on('data', this.#tlsOnData);
+    startReader(session.tls, this.#tlsOnBytes);
     for (const part of session.unread.splice(0)) this.reading.receive(part);
     if (session.peerEnded) this.sessionOnPeerEnd();
     else session.tls.resume();
@@ -290,13 +291,14 @@ export class NamedSession implements Occupant {
   }
 
   sessionOnLeave(): void {
-    this.session.tls.off('data', this.#tlsOnData);
+    stopReader(this.session.tls);
   }
 
-  readonly #tlsOnData = (chunk: Buffer) => {
-    this.session.countFromPeer(chunk.length);
+  readonly #tlsOnBytes = (bytes: Buffer) => {
+    this.session.countFromPeer(bytes.length);
     try {
-      this.reading.receive(chunk);
+      // They stay until a holder has consumed them.
+      this.reading.receive(keepBytes(bytes));
     } catch (error) {
       this.session.close('a message is too long', 'abrupt', error as TlshubError);
       return;
