@@ -135,7 +135,7 @@ export function addDaemonOptions(command: Command): Command {
   addDirectoryOption(command);
   command.option(
     '-c, --config <FILE>',
-    'file that defines contexts (default: tlshub.toml in the directory, if it is there)',
+    'file that defines contexts and endpoints (default: tlshub.toml in the directory, if it is there)',
   );
   const level = new Option(
     '--log-level <LEVEL>',

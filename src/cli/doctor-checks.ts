@@ -154,11 +154,14 @@ async function checkDaemon(directory: string): Promise<Finding> {
 async function checkConfiguration(directory: string): Promise<Finding> {
   const file = (await configFileOf(directory)) ?? join(directory, CONFIG_NAME);
   if (!existsSync(file))
-    return note(`${file} does not exist`, 'only needed for contexts: docs/configuration.md');
-  const { loadContexts } = await import('../daemon/contexts/load-contexts.ts');
+    return note(`${file} does not exist`, 'only needed for contexts and endpoints: docs/configuration.md');
+  const { loadConfiguration } = await import('../daemon/contexts/load-configuration.ts');
   try {
-    const names = [...loadContexts(file).keys()];
-    return ok(`${file} defines ${names.length === 0 ? 'no contexts' : `contexts: ${names.join(', ')}`}`);
+    const { contexts, endpoints } = loadConfiguration(file);
+    const names = [...contexts.keys()];
+    const doors = endpoints.size === 0 ? '' : `; endpoints: ${[...endpoints.keys()].join(', ')}`;
+    const shown = names.length === 0 ? 'no contexts' : `contexts: ${names.join(', ')}`;
+    return ok(`${file} defines ${shown}${doors}`);
   } catch (error) {
     return failed(
       messageOf(error),

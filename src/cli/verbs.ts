@@ -6,6 +6,7 @@ import { daemonCommand } from './commands/daemon.ts';
 import { demoCommand } from './commands/demo.ts';
 import { doctorCommand } from './commands/doctor.ts';
 import { drainCommand } from './commands/drain.ts';
+import { endpointCommand } from './commands/endpoint.ts';
 import { inspectCommand } from './commands/inspect.ts';
 import { reloadCommand } from './commands/reload.ts';
 import { sessionsCommand } from './commands/sessions.ts';
@@ -17,6 +18,7 @@ import { stopCommand } from './commands/stop.ts';
 export const VERBS: readonly (() => Command)[] = [
   demoCommand,
   connectCommand,
+  endpointCommand,
   daemonCommand,
   startCommand,
   stopCommand,

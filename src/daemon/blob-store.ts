@@ -69,6 +69,17 @@ export class BlobStore {
     return blob;
   }
 
+  /**
+   * Takes a blob that somebody in the daemon has; it stays as long as one that was put.
+   * @param sha256 its name, which it hashes to
+   */
+  keep(sha256: string, blob: Buffer): void {
+    if (blob.length === 0 || this.#blobs.has(sha256)) return;
+    this.#makeRoom(blob.length);
+    this.#blobs.set(sha256, blob);
+    this.#totalBytes += blob.length;
+  }
+
   /** Drops the unfinished upload of an owner, if there is one. Called when its link ends. */
   forget(owner: object): void {
     const upload = this.#uploads.get(owner);

@@ -5,7 +5,10 @@ import type { LinkCallOf, linkCalls } from '../protocol/messages.ts';
 import { looksLikeHandle } from '../protocol/session-name.ts';
 import type { BlobStore } from './blob-store.ts';
 import type { DaemonConfig } from './config.ts';
-import type { Contexts } from './contexts/contexts.ts';
+import type { ReloadReport } from './contexts/contexts.ts';
+import type { EndpointChanges } from './endpoint/configured-endpoints.ts';
+import { ENDPOINT_CALL_HANDLERS } from './endpoint/endpoint-calls.ts';
+import type { Endpoints } from './endpoint/endpoints.ts';
 import type { Handles } from './handles.ts';
 import type { Lease } from './lease.ts';
 import type { LinkPeer } from './link-peer.ts';
@@ -24,21 +27,28 @@ import type { SessionTable } from './session-table.ts';
 import { applySocketSettings } from './socket-settings.ts';
 import { describeSession, type StatusReport } from './status.ts';
 
+/** What a reload has changed. */
+export interface ConfigurationChanges extends ReloadReport {
+  readonly endpoints: EndpointChanges;
+}
+
 /** What the handlers work on. */
 export interface CallServices {
   table: SessionTable;
   pool: Pool;
   handles: Handles;
   blobs: BlobStore;
-  contexts: Contexts;
   names: Names;
   groups: Groups;
+  endpoints: Endpoints;
   runner: CommandRunner;
   log: Logger;
   config: DaemonConfig;
   /** The link of a process, by the id of its hello. */
   linkOf(processId: string): LinkPeer | undefined;
   status(): StatusReport;
+  /** Reads the configuration file again. Rejects with ERR_TLSHUB_CONFIG. */
+  reload(): Promise<ConfigurationChanges>;
   /** Begins the end of the daemon; answers how many milliseconds lanes may run on. */
   drain(deadlineMs: number | undefined): number;
 }
@@ -53,6 +63,7 @@ type Handler<Name extends CallName> = (
 /** The handlers by call. */
 export const CALL_HANDLERS: { readonly [Name in CallName]: Handler<Name> } = {
   ...SERVER_CALL_HANDLERS,
+  ...ENDPOINT_CALL_HANDLERS,
 
   async release({ pool, handles, names }, link, call) {
     const lease = leaseOf(link, call.lane);
@@ -211,8 +222,8 @@ export const CALL_HANDLERS: { readonly [Name in CallName]: Handler<Name> } = {
     return { status: status() };
   },
 
-  reload({ contexts }) {
-    return { ...contexts.reload() };
+  async reload({ reload }) {
+    return { ...(await reload()) };
   },
 
   drain({ drain }, _link, call) {

@@ -5,14 +5,16 @@ import { TlshubError } from '../errors.ts';
 import { PROTOCOL_VERSION } from '../protocol/limits.ts';
 import { VERSION } from '../version.ts';
 import { BlobStore } from './blob-store.ts';
+import type { ConfigurationChanges } from './calls.ts';
 import type { DaemonConfig } from './config.ts';
-import { Contexts, type ReloadReport } from './contexts/contexts.ts';
+import { Contexts } from './contexts/contexts.ts';
+import { Endpoints } from './endpoint/endpoints.ts';
 import { Handles } from './handles.ts';
 import { Janitor } from './janitor.ts';
 import { LaneDesk } from './lane-desk.ts';
 import { LinkPeer, type PeerIdentity } from './link-peer.ts';
 import { Links } from './links.ts';
-import { Listener } from './listener.ts';
+import { Listener, maxDescriptor } from './listener.ts';
 import type { Logger } from './log.ts';
 import { CommandRunner } from './named/command-runner.ts';
 import { Names } from './named/names.ts';
@@ -56,6 +58,7 @@ export class Daemon {
   readonly #names: Names;
   readonly #gate: HandshakeGate;
   readonly #groups: Groups;
+  readonly #endpoints: Endpoints;
   readonly #runner = new CommandRunner({
     maxRunning: MAX_RUNNING_COMMANDS,
     maxStartsPerSecond: MAX_COMMAND_STARTS_PER_SECOND,
@@ -106,6 +109,16 @@ export class Daemon {
       maxSessions: config.maxSessions,
       sessionOnClosed: (session) => this.#sessionOnClosed(session),
     });
+    this.#endpoints = new Endpoints({
+      pool: this.#pool,
+      blobs: this.#blobs,
+      contexts: this.#contexts,
+      log,
+      checkPeerCredentials: config.peerCredentials,
+      maxConnections: config.maxConnections,
+      maxDescriptor: maxDescriptor(config.peerCredentials),
+      opensEndpoint: () => true,
+    });
     this.#lanes = new LaneDesk({
       helloTimeoutMs: config.helloTimeoutMs,
       log: this.#log,
@@ -141,11 +154,13 @@ export class Daemon {
       lanes: this.#lanes,
       names: this.#names,
       groups: this.#groups,
+      endpoints: this.#endpoints,
       linkCount: () => this.#links.size,
       onIdle: () => void this.drain(0, 'nobody needed it'),
     });
     this.#startedBytes = process.memoryUsage.rss();
     this.#log.info({ directory: this.#config.directory, pid: process.pid, version: VERSION }, 'listening');
+    await this.#endpoints.apply(this.#contexts.endpoints);
   }
 
   /**
@@ -158,9 +173,10 @@ export class Daemon {
     return this.#draining;
   }
 
-  /** Reads the configuration file again. Throws ERR_TLSHUB_CONFIG when nothing of it was taken; the log has it too. */
-  reload(): ReloadReport {
-    return this.#contexts.reload();
+  /** Reads the configuration file again. Rejects with ERR_TLSHUB_CONFIG when nothing of it was taken; the log has it too. */
+  async reload(): Promise<ConfigurationChanges> {
+    const report = this.#contexts.reload();
+    return { ...report, endpoints: await this.#endpoints.apply(this.#contexts.endpoints) };
   }
 
   /** What `tlshub status` shows. */
@@ -185,6 +201,7 @@ export class Daemon {
       contexts: this.#contexts.counts(),
       commands: { running: this.#runner.running, queued: this.#runner.queued },
       servers: this.#groups.reports(),
+      endpoints: this.#endpoints.reports(),
       handshakes: this.#gate.report(),
       counters: addCounters(this.#pool.counters, this.#closedTraffic, this.#table.all()),
       memory: describeMemory(this.#startedBytes, this.#table.size),
@@ -196,12 +213,14 @@ export class Daemon {
     await this.#listener?.close();
     this.#pool.drain();
     this.#groups.drain();
+    this.#endpoints.drain(() => this.#lanesFinished?.());
     for (const link of this.#links.all()) link.send({ event: 'drain', deadline: deadlineMs });
     // A command that is started now would find nobody to attach to.
     for (const named of [...this.#names.all()]) if (named.parking !== undefined) named.unpark();
     for (const session of [...this.#table.inState('detached'), ...this.#table.inState('lingering')])
       session.close('the daemon is shutting down', 'orderly');
     await this.#lanesEnd(deadlineMs);
+    this.#endpoints.cut();
     const error = new TlshubError('ERR_TLSHUB_DRAINING', 'the daemon shut down before the session ended');
     for (const session of [...this.#table.all()])
       session.close('the drain deadline has passed', 'abrupt', error);
@@ -218,7 +237,7 @@ export class Daemon {
   #lanesEnd(deadlineMs: number): Promise<void> {
     return new Promise((resolve) => {
       const check = () => {
-        if (this.#table.size > 0 || this.#pool.opening > 0) return;
+        if (this.#table.size + this.#pool.opening + this.#endpoints.connections > 0) return;
         clearTimeout(timer);
         resolve();
       };
@@ -247,14 +266,15 @@ export class Daemon {
         pool: this.#pool,
         handles: this.#handles,
         blobs: this.#blobs,
-        contexts: this.#contexts,
         names: this.#names,
         groups: this.#groups,
+        endpoints: this.#endpoints,
         runner: this.#runner,
         log: this.#log,
         config: this.#config,
         linkOf: (processId) => this.#links.get(processId),
         status: () => this.status(),
+        reload: () => this.reload(),
         drain: (deadlineMs = this.#config.drainDeadlineMs) => {
           void this.drain(deadlineMs);
           return deadlineMs;
@@ -265,6 +285,7 @@ export class Daemon {
       onMessage: (speaking) => this.#groups.linkOnMessage(speaking),
       onClose: (closed) => {
         this.#groups.linkOnClose(closed);
+        this.#endpoints.linkOnClose(closed);
         this.#links.remove(closed);
         this.#blobs.forget(closed);
       },

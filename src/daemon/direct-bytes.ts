@@ -79,12 +79,13 @@ export function keepBytes(bytes: Buffer): Buffer {
 /**
  * Writes bytes of a reader to a plain socket. Answers as `write`: false while the socket wants no more.
  * @param socket not TLS, and nobody writes to its descriptor but its stream
+ * @param onWritten called when those that had to wait have left, or cannot
  */
-export function writeBytes(socket: Socket, bytes: Buffer): boolean {
-  if (keys === undefined) return socket.write(bytes);
+export function writeBytes(socket: Socket, bytes: Buffer, onWritten?: () => void): boolean {
+  if (keys === undefined) return socket.write(bytes, onWritten);
   const written = isQuiet(socket) ? tryWrite((socket as DirectSocket)._handle?.fd ?? -1, bytes) : 0;
   if (written === bytes.length) return true;
-  return writeCopy(socket, written === 0 ? bytes : bytes.subarray(written));
+  return writeCopy(socket, written === 0 ? bytes : bytes.subarray(written), onWritten);
 }
 
 /**

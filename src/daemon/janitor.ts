@@ -3,6 +3,7 @@
 
 import { TlshubError } from '../errors.ts';
 import type { DaemonConfig } from './config.ts';
+import type { Endpoints } from './endpoint/endpoints.ts';
 import type { LaneDesk } from './lane-desk.ts';
 import type { Names } from './named/names.ts';
 import type { Pool } from './pool.ts';
@@ -22,6 +23,7 @@ interface JanitorOptions {
   lanes: LaneDesk;
   names: Names;
   groups: Groups;
+  endpoints: Endpoints;
   /** Processes that are linked now. */
   linkCount(): number;
   /** Nobody has needed the daemon for `idleExitMs`. */
@@ -48,6 +50,7 @@ export class Janitor {
     this.#sweepDetached(nowMs);
     this.#options.names.sweep(nowMs);
     this.#options.groups.sweep(nowMs);
+    this.#options.endpoints.sweep(nowMs);
     this.#sweepBuffers();
     this.#watchIdleness(nowMs);
   }
@@ -67,8 +70,8 @@ export class Janitor {
 
   /** Streams bound each session; this bounds all of a user's sessions together, the fullest one pays. */
   #sweepBuffers(): void {
-    const { lanes, names, config } = this.#options;
-    const holding: Buffering[] = [...lanes.leases(), ...names.all()];
+    const { lanes, names, endpoints, config } = this.#options;
+    const holding: Buffering[] = [...lanes.leases(), ...names.all(), ...endpoints.leases()];
     const bytesOfUid = new Map<number, number>();
     for (const { session, bufferedBytes } of holding)
       bytesOfUid.set(session.uid, (bytesOfUid.get(session.uid) ?? 0) + bufferedBytes);
@@ -91,9 +94,9 @@ export class Janitor {
   }
 
   #watchIdleness(nowMs: number): void {
-    const { table, names, groups, pool, config, linkCount, onIdle } = this.#options;
+    const { table, names, groups, endpoints, pool, config, linkCount, onIdle } = this.#options;
     // A session that has ended may still have something for a reader, or a command to start.
-    const live = table.size + names.all().size + groups.all().size;
+    const live = table.size + names.all().size + groups.all().size + endpoints.size;
     if (live > 0 || pool.opening > 0 || linkCount() > 0) this.#neededAtMs = nowMs;
     else if (config.idleExitMs > 0 && nowMs - this.#neededAtMs >= config.idleExitMs) onIdle();
   }

@@ -6,7 +6,7 @@ import { codeOf, TlshubError } from '../errors.ts';
 import { directoryError, ensurePrivateDirectory } from '../link/private-directory.ts';
 import { ownUid, socketPath } from '../link/socket-path.ts';
 import { descriptorLimit, type PeerCredentials, peerCredentials } from '../native/libc.ts';
-import { DaemonLock } from './daemon-lock.ts';
+import { alreadyRunning, DaemonLock } from './daemon-lock.ts';
 import type { Logger } from './log.ts';
 import { PlacedSocket, removeLeftovers, temporaryPath } from './place-socket.ts';
 
@@ -54,8 +54,7 @@ export class Listener {
   private constructor(options: ListenerOptions, lock: DaemonLock | undefined) {
     this.#options = options;
     this.#lock = lock;
-    this.#maxDescriptor =
-      lock === undefined ? Number.POSITIVE_INFINITY : descriptorLimit() - RESERVED_DESCRIPTORS;
+    this.#maxDescriptor = maxDescriptor(lock !== undefined);
   }
 
   /**
@@ -110,7 +109,7 @@ export class Listener {
     server.on('error', (error) => this.#serverOnError(error));
     this.#server = server;
     chmodSync(temporary, 0o600);
-    this.#placed = await PlacedSocket.place(directory, temporary);
+    this.#placed = await PlacedSocket.place(this.path, temporary, () => alreadyRunning(directory));
   }
 
   /** Notices when the socket is removed, as cleaners of temporary directories do. */
@@ -206,6 +205,14 @@ export class Listener {
   }
 }
 
+/**
+ * From this number on, descriptors are kept for the daemon itself: a connection that has such a one is refused.
+ * @param hasNative whether native calls can be made; without, no number is known
+ */
+export function maxDescriptor(hasNative: boolean): number {
+  return hasNative ? descriptorLimit() - RESERVED_DESCRIPTORS : Number.POSITIVE_INFINITY;
+}
+
 /** The lock, or `undefined` where native calls are not to be had and the operator has agreed to do without. */
 function takeLock({ directory, checkPeerCredentials, log }: ListenerOptions): DaemonLock | undefined {
   try {
@@ -217,7 +224,8 @@ function takeLock({ directory, checkPeerCredentials, log }: ListenerOptions): Da
   }
 }
 
-function descriptorOf(socket: Socket): number | undefined {
+/** Descriptor of an open socket; `undefined` when it is closed. */
+export function descriptorOf(socket: Socket): number | undefined {
   const { _handle: handle } = socket as unknown as { _handle?: { fd?: number } };
   return handle?.fd !== undefined && handle.fd >= 0 ? handle.fd : undefined;
 }

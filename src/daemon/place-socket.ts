@@ -1,13 +1,12 @@
 // Puts a bound socket under its public name, all at once: it is bound and made private under a temporary name, then
-// linked into place. A socket on which somebody listens is never removed. Used by listener.ts, under the daemon's lock.
+// linked into place. A socket on which somebody listens is never removed. Used by listener.ts, under the daemon's lock,
+// and by the doors of endpoints, where the lock is the kernel's: only one name can be linked.
 import { randomBytes } from 'node:crypto';
 import { linkSync, lstatSync, readdirSync, renameSync, unlinkSync } from 'node:fs';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { codeOf, TlshubError } from '../errors.ts';
 import { directoryError } from '../link/private-directory.ts';
 import { probeSocket } from '../link/probe-socket.ts';
-import { socketPath } from '../link/socket-path.ts';
-import { alreadyRunning } from './daemon-lock.ts';
 
 /** As long as the socket's own name, so that it fits wherever that fits. */
 const TEMPORARY_NAME = /^\.[0-9a-f]{10}$/;
@@ -35,19 +34,21 @@ export class PlacedSocket {
   }
 
   /**
-   * Moves a bound socket to its public name; one that nobody listens on is replaced. Rejects with
-   * ERR_TLSHUB_ALREADY_RUNNING when somebody listens there, and with ERR_TLSHUB_DIRECTORY.
-   * @param directory a private directory
-   * @param temporary where the socket was bound; the name is gone afterwards
+   * Moves a bound socket to its public name; one that nobody listens on is replaced. Rejects with what `inUse` makes when
+   * somebody listens there, and with ERR_TLSHUB_DIRECTORY.
+   * @param path the public name
+   * @param temporary where the socket was bound, in the same directory; the name is gone afterwards
+   * @param inUse makes the error for a name on which somebody listens
    */
-  static async place(directory: string, temporary: string): Promise<PlacedSocket> {
-    const path = socketPath(directory);
+  static async place(path: string, temporary: string, inUse: () => Error): Promise<PlacedSocket> {
     try {
       const inode = inodeOf(temporary);
-      while (!linkIfFree(temporary, path)) await removeStale(directory, path);
+      while (!linkIfFree(temporary, path)) await removeStale(path, inUse);
       return new PlacedSocket(path, inode ?? 0);
     } catch (error) {
-      throw error instanceof TlshubError ? error : directoryError(error, path);
+      // What `inUse` made is as it is to be; whatever else is no error of ours comes from the file system.
+      const isOurs = error instanceof TlshubError || codeOf(error) === 'EADDRINUSE';
+      throw isOurs ? error : directoryError(error, path);
     } finally {
       removeIfThere(temporary);
     }
@@ -74,16 +75,16 @@ function linkIfFree(from: string, to: string): boolean {
   }
 }
 
-async function removeStale(directory: string, path: string): Promise<void> {
+async function removeStale(path: string, inUse: () => Error): Promise<void> {
   const stale = lstatSync(path, { throwIfNoEntry: false });
   if (stale === undefined) return;
   if (!stale.isSocket()) {
     throw new TlshubError('ERR_TLSHUB_DIRECTORY', `${path} is in the way and is no socket: remove it`);
   }
-  if ((await probeSocket(path)) === 'listening') throw alreadyRunning(directory);
+  if ((await probeSocket(path)) === 'listening') throw inUse();
   // Where the host offers no lock, another daemon may have placed its socket since the probe: take the name away first,
   // then look what it was.
-  const aside = temporaryPath(directory);
+  const aside = temporaryPath(dirname(path));
   renameSync(path, aside);
   if (inodeOf(aside) !== stale.ino) linkIfFree(aside, path);
   removeIfThere(aside);

@@ -4,11 +4,12 @@
 // NEVER: a session with a doubt about its bytes enters the pool; the relay says whether there is one.
 
 import { TlshubError } from '../errors.ts';
-import { canonicalSessionKey, type SessionKey } from '../protocol/session-key.ts';
+import type { SessionKey } from '../protocol/session-key.ts';
 import { Abandonment, type AbandonSignal } from './abandonment.ts';
 import type { DaemonConfig } from './config.ts';
 import type { ResolvedContext } from './contexts/contexts.ts';
 import { IdleWatch } from './idle-watch.ts';
+import { ownerOf } from './owner.ts';
 import { Session } from './session.ts';
 import type { SessionTable } from './session-table.ts';
 import type { TicketCache } from './ticket-cache.ts';
@@ -35,6 +36,8 @@ export interface LeaseRequest {
   waitMs: number;
   /** Aborted when the holder is gone. */
   abandoned: AbandonSignal;
+  /** No idle session serves. */
+  fresh?: boolean;
   /** Told of the events on the way to a new session. */
   onOpenEvent: OnOpenEvent;
 }
@@ -109,13 +112,15 @@ export class Pool {
    */
   async lease(request: LeaseRequest): Promise<Leased> {
     if (this.#draining) throw new TlshubError('ERR_TLSHUB_DRAINING');
-    const { uid, key, context, waitMs, abandoned } = request;
+    const { uid, key, context, waitMs, abandoned, fresh = false } = request;
     const owner = ownerOf(uid, key, context);
     let grant: Grant | undefined;
     if (!this.#waiters.some((waiter) => waiter.owner === owner)) {
-      grant = this.#takeIdle(owner) ?? (this.#reserve(uid, owner) ? 'slot' : undefined);
+      if (fresh) this.#makeRoom(owner);
+      else grant = this.#takeIdle(owner);
+      grant ??= this.#reserve(uid, owner) ? 'slot' : undefined;
     }
-    grant ??= await this.#wait(uid, owner, waitMs, abandoned);
+    grant ??= await this.#wait(uid, owner, waitMs, abandoned, !fresh);
     const leased =
       grant === 'slot'
         ? { session: await this.#open(request, owner), reused: false }
@@ -289,6 +294,15 @@ export class Pool {
     return true;
   }
 
+  /** At the limit of a session key an idle session makes room for one that must be new. */
+  #makeRoom(owner: string): void {
+    if (this.#slotsOfOwner.get(owner) < this.#config.maxSessionsPerKey) return;
+    const [idle] = this.#idle.get(owner) ?? [];
+    if (idle === undefined) return;
+    this.#forgetIdle(idle);
+    idle.close('made room for another session', 'abrupt');
+  }
+
   #evictIdle(uid: number): boolean {
     for (const session of this.#table.inState('idle')) {
       if (session.uid !== uid) continue;
@@ -376,22 +390,3 @@ class Tally<Key> {
     else this.#counts.set(key, count);
   }
 }
-
-/**
- * Session key and uid as one text: what must be equal before a session or a ticket may be used again. The version of a
- * context is in it, so that nothing made with one certificate serves where a reload has brought another.
- */
-export function ownerOf(uid: number, key: SessionKey, context?: ResolvedContext): string {
-  const known = owners.get(key);
-  if (known?.uid === uid && known.version === context?.version) return known.owner;
-  const owner = `${uid} ${canonicalSessionKey(key)}`;
-  const full = context === undefined ? owner : `${owner} context ${context.version}`;
-  if (Object.isFrozen(key)) owners.set(key, { uid, version: context?.version, owner: full });
-  return full;
-}
-
-/** What {@link ownerOf} answered last for a key that cannot change: one text for all sessions of it. */
-const owners = new WeakMap<
-  SessionKey,
-  { uid: number; version: ResolvedContext['version'] | undefined; owner: string }
->();

@@ -68,13 +68,8 @@ function drainOnSignals(daemon: Daemon, log: Logger): void {
 }
 
 function reloadOnHangup(daemon: Daemon): void {
-  process.on('SIGHUP', () => {
-    try {
-      daemon.reload();
-    } catch {
-      // It is in the log, and nothing has changed.
-    }
-  });
+  // What is wrong is in the log, and nothing has changed.
+  process.on('SIGHUP', () => void daemon.reload().catch(() => {}));
 }
 
 function tellStarter(readyFd: number | undefined, word: object): void {

@@ -84,8 +84,8 @@ export class Session {
   unread: Buffer[] = [];
   /** The secret part of the handle that was issued last and is still good. */
   handleSecret: string | undefined;
-  /** The process that holds the session, or held it last; for the status. */
-  holder: { pid: number | null; uid: number } | undefined;
+  /** The process that holds the session, or held it last, and the endpoint that it uses for that; for the status. */
+  holder: { pid: number | null; uid: number; endpoint?: string } | undefined;
   /** The life of its own that the session has, if it has one. */
   named: NamedSession | undefined;
   /** The server that it came to. */

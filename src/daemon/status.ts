@@ -1,5 +1,6 @@
 // What the daemon tells about itself and its sessions: the shapes behind `tlshub status`, `sessions` and `inspect`
 // and `tls.sessions()`. Nothing secret passes here: no key, passphrase, ticket or handle.
+import type { EndpointReport } from '../protocol/endpoint-report.ts';
 import { SECRET_KEY_FIELDS, type SessionKey } from '../protocol/session-key.ts';
 import type { ParkedReport, SessionReport } from '../protocol/session-report.ts';
 import type { ContextCounts } from './contexts/contexts.ts';
@@ -27,6 +28,8 @@ export interface StatusReport {
   commands: { running: number; queued: number };
   /** Open ports. */
   servers: ServerReport[];
+  /** Open endpoints, and those of the configuration that could not be opened. */
+  endpoints: EndpointReport[];
   /** Handshakes of clients now, those that wait their turn, and connections that were turned away since the start. */
   handshakes: { inFlight: number; waiting: number; turnedAway: number };
   /** Since the start. */
@@ -56,6 +59,7 @@ export function describeSession(session: Session, detail?: 'in full'): SessionRe
     resumed: info.resumed,
     leases: session.leases,
     holders: holdersOf(session),
+    endpoint: (session.state === 'leased' && session.holder?.endpoint) || null,
     waiting: named?.waiting ?? 0,
     parked: parkedReport(named),
     ageMs: nowMs - session.createdAtMs,
@@ -79,7 +83,7 @@ function holdersOf({ named, state, holder }: Session): SessionReport['holders'] 
   if (named !== undefined) {
     return [...named.holders].map(({ lane }) => ({ pid: lane.holder.pid, uid: lane.holder.uid }));
   }
-  return state === 'leased' && holder !== undefined ? [holder] : [];
+  return state === 'leased' && holder !== undefined ? [{ pid: holder.pid, uid: holder.uid }] : [];
 }
 
 function parkedReport(named: NamedSession | undefined): ParkedReport | null {

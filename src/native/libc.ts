@@ -66,8 +66,7 @@ function load(): Libc {
     throw new TlshubError('ERR_TLSHUB_PEER_CREDENTIALS', `tlshub does not support ${platform}`);
   }
   try {
-    const koffi: typeof import('koffi') = createRequire(import.meta.url)('koffi');
-    const library = koffi.load(null);
+    const { koffi, library } = openLibrary();
     return {
       errno: () => koffi.errno(),
       flock: declare(library, 'int flock(int fd, int operation)'),
@@ -100,7 +99,17 @@ function load(): Libc {
   }
 }
 
-function declare<Signature extends (...parameters: never[]) => number>(
+/** koffi, and the C library by it. Throws what koffi throws where it cannot be loaded. */
+export function openLibrary(): { koffi: typeof import('koffi'); library: LibraryHandle } {
+  const koffi: typeof import('koffi') = createRequire(import.meta.url)('koffi');
+  return { koffi, library: koffi.load(null) };
+}
+
+/**
+ * A function of the C library.
+ * @param definition in C
+ */
+export function declare<Signature extends (...parameters: never[]) => number>(
   library: LibraryHandle,
   definition: string,
 ): Signature {

@@ -4,6 +4,9 @@
 /** Longest list that fits the extension, in bytes. */
 const MAX_LIST_BYTES = 0xffff;
 
+/** The list that asks for HTTP/1.1 alone, in wire form (RFC 7301 §6). */
+export const HTTP1_ALPN = Buffer.from('\u0008http/1.1');
+
 /**
  * True for a list in wire form: each name of 1–255 bytes after its length, nothing missing, nothing left over. The
  * empty list is one too; it asks for nothing.

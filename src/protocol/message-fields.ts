@@ -21,6 +21,8 @@ export const stateBytes = v.pipe(
 export const callId = v.pipe(v.number(), v.safeInteger(), v.minValue(1));
 /** Names a server of the wrapper within its process; drawn by the wrapper, never used twice. */
 export const listenerId = v.pipe(v.number(), v.safeInteger(), v.minValue(1));
+/** Names an endpoint of the wrapper within its process; drawn by the wrapper, never used twice. */
+export const endpointId = v.pipe(v.number(), v.safeInteger(), v.minValue(1));
 /** Chosen by the daemon; the answer repeats it. */
 export const questionId = v.pipe(v.number(), v.safeInteger(), v.minValue(1));
 /** The daemon's name of a session. */

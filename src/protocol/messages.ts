@@ -2,6 +2,7 @@
 // way, not answered). PROTOCOL.md is the contract; test/repo compares its tables with the ones below.
 import * as v from 'valibot';
 import { ERROR_CODES, TlshubError, type TlshubErrorCode } from '../errors.ts';
+import { endpointCalls, endpointEvents } from './endpoint-messages.ts';
 import { MAX_TIMER_MS } from './limits.ts';
 import {
   base64,
@@ -161,6 +162,7 @@ export const linkCalls = {
     context: v.nullable(base64),
   }),
   ...serverCalls,
+  ...endpointCalls,
   sessions: v.strictObject({ call: v.literal('sessions'), id: callId }),
   inspect: v.strictObject({ call: v.literal('inspect'), id: callId, session: sessionId }),
   close: v.strictObject({ call: v.literal('close'), id: callId, session: sessionId }),
@@ -184,6 +186,7 @@ export const events = {
   /** Daemon → wrapper: the peer has sent a session ticket; `ticket` is an opaque name of it, not the ticket. */
   ticket: v.strictObject({ event: v.literal('ticket'), lane: laneId, ticket: base64 }),
   ...serverEvents,
+  ...endpointEvents,
   /** Daemon → wrapper: the daemon is shutting down; lanes may finish, new ones are refused. */
   drain: v.strictObject({ event: v.literal('drain'), deadline: count }),
 } as const;

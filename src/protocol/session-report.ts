@@ -39,6 +39,8 @@ export interface SessionReport {
   leases: number;
   /** The processes that hold it now. */
   holders: { pid: number | null; uid: number }[];
+  /** Address of the endpoint whose client holds it now. */
+  endpoint: string | null;
   /** Requests that wait until a named session is free. */
   waiting: number;
   parked: ParkedReport | null;

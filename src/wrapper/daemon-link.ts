@@ -41,10 +41,21 @@ export interface LaneHolder {
 /** An event about a server of this process. */
 export type ListenerEvent = Extract<WireEvent, { listener: number }>;
 
+/** An event about an endpoint of this process. */
+export type EndpointEvent = Extract<WireEvent, { endpoint: number }>;
+
 /** A server of this process, told what the daemon says about it. */
 export interface ListenerHolder {
   linkOnListenerEvent(event: ListenerEvent): void;
   /** The daemon goes away, or has gone (`error`): the server needs another link. */
+  linkOnDrain(): void;
+  linkOnLost(error: Error): void;
+}
+
+/** An endpoint of this process, told what the daemon says about it. */
+export interface EndpointHolder {
+  linkOnEndpointEvent(event: EndpointEvent): void;
+  /** The daemon goes away, or has gone (`error`): the endpoint needs another link. */
   linkOnDrain(): void;
   linkOnLost(error: Error): void;
 }
@@ -71,10 +82,12 @@ export class DaemonLink {
   #nextCall = 1;
   #nextLane = 1;
   #nextListener = 1;
+  #nextEndpoint = 1;
   #awaited = 0;
   readonly #calls = new Map<number, PendingCall>();
   readonly #holders = new Map<number, LaneHolder>();
   readonly #listeners = new Map<number, ListenerHolder>();
+  readonly #endpoints = new Map<number, EndpointHolder>();
 
   private constructor(directory: string, mayStart: boolean) {
     this.directory = directory;
@@ -126,6 +139,19 @@ export class DaemonLink {
   /** Ends a server's interest in its number. */
   removeListener(listener: number): void {
     this.#listeners.delete(listener);
+    this.#closeIfUnused();
+  }
+
+  /** An endpoint number that this link never gave before, with the one that is told about that endpoint. */
+  addEndpoint(holder: EndpointHolder): number {
+    const endpoint = this.#nextEndpoint++;
+    this.#endpoints.set(endpoint, holder);
+    return endpoint;
+  }
+
+  /** Ends the interest in an endpoint's number. */
+  removeEndpoint(endpoint: number): void {
+    this.#endpoints.delete(endpoint);
     this.#closeIfUnused();
   }
 
@@ -267,10 +293,15 @@ export class DaemonLink {
       this.forget();
       for (const holder of [...this.#holders.values()]) holder.linkOnDrain();
       for (const holder of [...this.#listeners.values()]) holder.linkOnDrain();
+      for (const holder of [...this.#endpoints.values()]) holder.linkOnDrain();
       return;
     }
     if ('listener' in event) {
       this.#listeners.get(event.listener)?.linkOnListenerEvent(event);
+      return;
+    }
+    if ('endpoint' in event) {
+      this.#endpoints.get(event.endpoint)?.linkOnEndpointEvent(event);
       return;
     }
     if (!('lane' in event))
@@ -291,7 +322,8 @@ export class DaemonLink {
   }
 
   #closeIfUnused(): void {
-    const isUnused = this.#holders.size === 0 && this.#listeners.size === 0 && this.#calls.size === 0;
+    const held = this.#holders.size + this.#listeners.size + this.#endpoints.size;
+    const isUnused = held === 0 && this.#calls.size === 0;
     if (this.#forgotten && isUnused) this.#connection?.socket.end();
   }
 
@@ -310,6 +342,9 @@ export class DaemonLink {
     const listeners = [...this.#listeners.values()];
     this.#listeners.clear();
     for (const holder of listeners) holder.linkOnLost(this.#lost);
+    const endpoints = [...this.#endpoints.values()];
+    this.#endpoints.clear();
+    for (const holder of endpoints) holder.linkOnLost(this.#lost);
   }
 }
 

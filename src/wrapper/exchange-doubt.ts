@@ -1,12 +1,7 @@
 // Whether an HTTP exchange that is over leaves its connection as it found it, so that a stranger to it may go on: the
 // rules of RFC 9112 about message lengths, and authentication that sticks to the connection. Pure; used by http-lease.ts.
 import type { ClientRequest, IncomingMessage } from 'node:http';
-
-/**
- * Schemes that authenticate the connection instead of the request (RFC 4559; NTLM and its relatives), as words in a
- * header's value.
- */
-const CONNECTION_BOUND = /(?:^|[\s,])(?:negotiate|nego2|ntlm|kerberos|credssp)(?:[\s,]|$)/i;
+import { isConnectionAuth } from '../protocol/connection-auth.ts';
 
 const CONNECTION_CLOSE = /^connection:.*\bclose\b/im;
 const CREDENTIALS = /^(?:proxy-)?authorization:(.*)$/gim;
@@ -46,8 +41,8 @@ function isWhole(request: ClientRequest, header: string, sentBytes: number): boo
 function isConnectionBound(header: string, response: IncomingMessage): boolean {
   const { headers } = response;
   return (
-    [...header.matchAll(CREDENTIALS)].some((match) => CONNECTION_BOUND.test(match[1] ?? '')) ||
-    CHALLENGES.some((name) => CONNECTION_BOUND.test(String(headers[name] ?? ''))) ||
+    [...header.matchAll(CREDENTIALS)].some((match) => isConnectionAuth(match[1] ?? '')) ||
+    CHALLENGES.some((name) => isConnectionAuth(String(headers[name] ?? ''))) ||
     STICKY_HEADERS.some((name) => headers[name] !== undefined)
   );
 }

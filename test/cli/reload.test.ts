@@ -30,7 +30,8 @@ test('reload says what has changed, for people and as JSON', async (t) => {
   assert.deepEqual([nothing.code, nothing.stdout], [0, 'there is no configuration file\n']);
   files.configure(clientSection('api'), serverSection('www'));
   const first = await reload('--json');
-  const report = { file: files.file, added: ['api', 'www'], changed: [], removed: [] };
+  const endpoints = { added: [], changed: [], removed: [], failed: [] };
+  const report = { file: files.file, added: ['api', 'www'], changed: [], removed: [], endpoints };
   assert.deepEqual([first.code, JSON.parse(first.stdout)], [0, report]);
   assert.equal((await reload()).stdout, `${files.file}: nothing has changed\n`);
   files.configure(clientSection('api', 'alpn = ["h2"]'), serverSection('new'));

@@ -70,7 +70,11 @@ before(async () => {
   framed.socket.end();
   link.tell('lane-end', { lane: 3, rc: -1, bytes: 0 });
   await call('put', { sha256: 'f'.repeat(64), offset: 0, data: 'AA==', last: false });
+  const listen = { host: '127.0.0.1', port: 0, path: null };
+  const door = { endpoint: 1, listen, kind: 'raw', keepHost: false, unsafeListen: false };
+  await call('endpoint', { ...door, key: arena.key });
   await call('status');
+  await call('closeEndpoint', { endpoint: 1, deadline: 0 });
   await call('reload');
   await call('sessions');
   await call('inspect', { session: 's1' });

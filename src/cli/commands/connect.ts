@@ -1,27 +1,19 @@
 // `tlshub connect`: a wrapper as a process of its own, for programs in any language. Standard input and output are the
 // session's data, the exit code is the return code; everything else that there is to say goes to standard error.
-import { readFileSync } from 'node:fs';
-import { isIP } from 'node:net';
 import { Command, Option } from 'commander';
-import { codeOf, messageOf } from '../../errors.ts';
+import { codeOf } from '../../errors.ts';
 import type { TlshubSocket } from '../../wrapper/connect.ts';
 import { examples } from '../client.ts';
 import { type Address, addressText, parseAddress } from '../connect/address.ts';
 import { addNamedOptions, checkNamedFlags, type NamedFlags, namedOptions } from '../connect/named-flags.ts';
 import { type AtInputEnd, type PumpResult, pump } from '../connect/pump.ts';
+import { addTlsOptions, checkTlsFlags, TLS_FLAGS, type TlsFlags, tlsOptions } from '../connect/tls-flags.ts';
 import { addDirectoryOption, directoryOf } from '../daemon-options.ts';
 import { EXIT_CODES, UsageError } from '../exit-codes.ts';
 import { type OutputOptions, printError, printRemark } from '../output.ts';
 import { durationFlag, parseDuration, parsePositiveDuration } from '../units.ts';
 
-interface ConnectFlags extends OutputOptions, NamedFlags {
-  readonly ca?: string;
-  readonly servername?: string;
-  readonly cert?: string;
-  readonly key?: string;
-  readonly context?: string;
-  readonly alpn?: string[];
-  readonly insecure?: boolean;
+interface ConnectFlags extends OutputOptions, NamedFlags, TlsFlags {
   readonly share: boolean;
   readonly fallback?: boolean;
   readonly wait?: number;
@@ -38,11 +30,7 @@ const DEFAULT_TIMEOUT_MS = 60_000;
 const DEFAULT_QUIET_MS = 100;
 
 /** Flags that say how a session is opened, which an attached one is already. */
-const OPENING_FLAGS = [
-  ...(['ca', 'servername', 'cert', 'key', 'context', 'alpn', 'insecure', 'fallback'] as const),
-] as const;
-/** Flags whose place a context of the daemon takes. */
-const CONTEXT_FLAGS = ['ca', 'cert', 'key', 'fallback'] as const;
+const OPENING_FLAGS = [...TLS_FLAGS, 'fallback'] as const;
 
 /** Exit codes of a process that a signal ended, as shells give them: 128 and the signal's number. */
 const SIGNAL_EXIT_CODES = { SIGHUP: 129, SIGINT: 130, SIGTERM: 143 } as const;
@@ -61,14 +49,8 @@ const NO_DAEMON_CODES: ReadonlySet<string | undefined> = new Set([
 export function connectCommand(): Command {
   const command = new Command('connect')
     .description('open or share a TLS session; standard input and output are its data')
-    .argument('[HOST:PORT]', 'where to; not with --attach', parseAddress)
-    .option('--ca <FILE>', 'trust these CA certificates (PEM) instead of the default ones')
-    .option('--servername <NAME>', 'name to ask for (SNI) and to find in the certificate (default: HOST)')
-    .option('--cert <FILE>', 'own certificate (PEM), with --key')
-    .option('--key <FILE>', 'its private key (PEM)')
-    .option('--context <NAME>', "certificate, key and trust of a context of the daemon's configuration")
-    .option('--alpn <LIST>', 'protocols to offer, in order, separated by commas', parseList)
-    .option('--insecure', "accept any certificate of the peer's")
+    .argument('[HOST:PORT]', 'where to; not with --attach', parseAddress);
+  addTlsOptions(command)
     .option('--no-share', 'TLS in this process, by node:tls; no daemon takes part')
     .addOption(new Option('--fallback', 'TLS in this process when no daemon can be had (default)'))
     .addOption(
@@ -159,16 +141,15 @@ function check(address: Address | undefined, flags: ConnectFlags): void {
     throw new UsageError('--end excludes --release and --detach');
   if (flags.attach === undefined && address === undefined) throw new UsageError('HOST:PORT is missing');
   if (flags.release && flags.detach) throw new UsageError('--release and --detach exclude each other');
-  if ((flags.cert === undefined) !== (flags.key === undefined))
-    throw new UsageError('--cert and --key go together');
+  checkTlsFlags(flags);
   if (!flags.share) {
     const needsDaemon = (['release', 'detach', 'attach', 'context', 'fallback'] as const).find(
       (name) => flags[name],
     );
     if (needsDaemon !== undefined) throw new UsageError(`--no-share and --${needsDaemon} exclude each other`);
   }
-  const inContext = flags.context !== undefined && CONTEXT_FLAGS.find((name) => flags[name]);
-  if (inContext) throw new UsageError(`--context and --${inContext} exclude each other`);
+  if (flags.context !== undefined && flags.fallback)
+    throw new UsageError('--context and --fallback exclude each other');
   if (flags.attach === undefined) return;
   if (address !== undefined)
     throw new UsageError('--attach says where the session goes; HOST:PORT is too much');
@@ -183,16 +164,8 @@ async function openSession(address: Address | undefined, flags: ConnectFlags): P
     return attach(flags.attach ?? '', { wait: flags.wait });
   }
   const { connect } = await import('../../wrapper/connect.ts');
-  const { host, port } = address;
   return connect({
-    host,
-    port,
-    servername: flags.servername ?? (isIP(host) === 0 ? host : ''),
-    ca: contents('--ca', flags.ca),
-    cert: contents('--cert', flags.cert),
-    key: contents('--key', flags.key),
-    ALPNProtocols: flags.alpn,
-    rejectUnauthorized: flags.insecure !== true,
+    ...tlsOptions(address, flags),
     shared: flags.share && {
       ...(flags.wait !== undefined && { wait: flags.wait }),
       ...(flags.context !== undefined && { context: flags.context }),
@@ -270,17 +243,4 @@ function describeEnd(session: TlshubSocket, result: PumpResult, flags: ConnectFl
   if (result.ended === 'detached') printRemark(`detached: ${result.handle}`, flags);
   if (result.ended === 'released' && sharing?.reason) printRemark(`not kept warm: ${sharing.reason}`, flags);
   if (flags.verbose) printRemark(`${result.ended}: ${sent} bytes sent, ${received} received`, flags);
-}
-
-function contents(flag: string, path: string | undefined): Buffer | undefined {
-  if (path === undefined) return undefined;
-  try {
-    return readFileSync(path);
-  } catch (error) {
-    throw new UsageError(`${flag}: ${messageOf(error)}`);
-  }
-}
-
-function parseList(text: string): string[] {
-  return text.split(',').filter((item) => item !== '');
 }

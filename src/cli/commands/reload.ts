@@ -1,11 +1,16 @@
 // `tlshub reload`: lets the daemon read its configuration file again; sessions and ports stay as they are.
 import type { Command } from 'commander';
 import { type ClientFlags, clientCommand, examples, openLink } from '../client.ts';
-import { printResult } from '../output.ts';
+import { EXIT_CODES } from '../exit-codes.ts';
+import { printRemark, printResult } from '../output.ts';
 
 /** What the daemon answers. */
-interface ReloadReply {
+interface ReloadReply extends NameChanges {
   file: string | null;
+  endpoints: NameChanges & { failed: { name: string; reason: string }[] };
+}
+
+interface NameChanges {
   added: string[];
   changed: string[];
   removed: string[];
@@ -13,12 +18,12 @@ interface ReloadReply {
 
 /** The verb `reload`. */
 export function reloadCommand(): Command {
-  return clientCommand('reload', 'read the configuration file again: certificates, keys, contexts')
+  return clientCommand('reload', 'read the configuration file again: certificates, keys, contexts, endpoints')
     .addHelpText(
       'after',
       `
 All of the file counts, or nothing: when something is wrong with it, the reason is printed, the exit code is 1, and the
-daemon goes on with what it had. Sessions stay as they are; new ones are made with the new contents. SIGHUP does the same.
+daemon goes on with what it had. An endpoint whose address is taken is tried again; the exit code is 1 then, too. Sessions stay as they are; new ones are made with the new contents. SIGHUP does the same.
 ${examples({ 'tlshub reload': 'after certificates were renewed', 'tlshub reload --json': 'what has changed, by name' })}`,
     )
     .action(reloadAction);
@@ -26,14 +31,25 @@ ${examples({ 'tlshub reload': 'after certificates were renewed', 'tlshub reload 
 
 async function reloadAction(flags: ClientFlags): Promise<void> {
   const link = await openLink(flags);
-  const { file, added, changed, removed } = (await link.call('reload', {})) as unknown as ReloadReply;
-  printResult({ file, added, changed, removed }, describe({ file, added, changed, removed }), flags);
+  const { file, added, changed, removed, endpoints } = (await link.call(
+    'reload',
+    {},
+  )) as unknown as ReloadReply;
+  const reply = { file, added, changed, removed, endpoints };
+  printResult(reply, describe(reply), flags);
+  for (const { name, reason } of endpoints.failed)
+    printRemark(`endpoint ${name} is not open: ${reason}`, flags);
+  if (endpoints.failed.length > 0) process.exitCode = EXIT_CODES.failed;
 }
 
-function describe({ file, ...changes }: ReloadReply): string {
+function describe({ file, endpoints: { failed: _failed, ...endpoints }, ...contexts }: ReloadReply): string {
   if (file === null) return 'there is no configuration file';
-  const parts = Object.entries(changes)
-    .filter(([, names]) => names.length > 0)
-    .map(([what, names]) => `${what} ${names.join(', ')}`);
+  const parts = [...changesText(contexts, ''), ...changesText(endpoints, 'endpoint ')];
   return `${file}: ${parts.join('; ') || 'nothing has changed'}`;
+}
+
+function changesText(changes: NameChanges, kind: string): string[] {
+  return Object.entries(changes)
+    .filter(([, names]) => names.length > 0)
+    .map(([what, names]) => `${what} ${kind}${names.join(', ')}`);
 }

@@ -17,11 +17,13 @@ const COLUMNS: readonly Column[] = [
   ['MODE', ({ mode }) => mode ?? ''],
   [
     'HOLDER',
-    ({ holders }) =>
-      valueText(
-        '',
-        holders.map(({ pid }) => pid ?? '?'),
-      ),
+    ({ holders, endpoint }) =>
+      endpoint === null
+        ? valueText(
+            '',
+            holders.map(({ pid }) => pid ?? '?'),
+          )
+        : `endpoint ${endpoint}`,
   ],
   ['LEASES', ({ leases }) => `${leases}`],
   ['AGE', ({ ageMs }) => valueText('ageMs', ageMs)],
@@ -40,7 +42,7 @@ export function sessionsCommand(): Command {
     .addHelpText(
       'after',
       `
-HOLDER is the process, or the processes, that hold the session now; IDLE the time since a byte passed either way. Named
+HOLDER is the process, the processes or the endpoint that hold the session now; IDLE the time since a byte passed either way. Named
 sessions: READ TO is the offset up to which the peer's bytes are consumed, UNREAD what the daemon keeps behind it, PARKED
 the program that is started when bytes arrive. NOTE says why a session ended, or will not be pooled again, or what became
 of its command.

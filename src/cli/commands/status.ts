@@ -1,7 +1,8 @@
 // `tlshub status`: what the daemon tells about itself.
 import type { Command } from 'commander';
+import type { EndpointReport } from '../../protocol/endpoint-report.ts';
 import { type ClientFlags, clientCommand, examples, openLink } from '../client.ts';
-import { printResult, record, table } from '../output.ts';
+import { bytesText, printResult, record, table } from '../output.ts';
 
 /** The verb `status`. */
 export function statusCommand(): Command {
@@ -19,8 +20,16 @@ export function statusCommand(): Command {
 async function statusAction(flags: ClientFlags): Promise<void> {
   const link = await openLink(flags);
   const { status } = await link.call('status', {});
-  const { servers = [], ...rest } = status as Record<string, unknown> & { servers?: ServerLine[] };
-  const text = [record(rest), ...(servers.length === 0 ? [] : [serversText(servers)])].join('\n');
+  const {
+    servers = [],
+    endpoints = [],
+    ...rest
+  } = status as Record<string, unknown> & { servers?: ServerLine[]; endpoints?: EndpointReport[] };
+  const tables = [
+    ...(servers.length === 0 ? [] : [serversText(servers)]),
+    ...(endpoints.length === 0 ? [] : [endpointsText(endpoints)]),
+  ];
+  const text = [record(rest), ...tables].join('\n');
   printResult(status, text, flags);
 }
 
@@ -42,4 +51,19 @@ function serversText(servers: readonly ServerLine[]): string {
   ]);
   const heading = ['SERVER', 'WORKERS', 'HELD', 'WAITING', 'REFUSED', 'FAILED HANDSHAKES'];
   return `\n${table(heading, rows)}`;
+}
+
+function endpointsText(endpoints: readonly EndpointReport[]): string {
+  const rows = endpoints.map((endpoint) => [
+    endpoint.address,
+    endpoint.kind,
+    endpoint.to,
+    endpoint.name ?? `process ${endpoint.pid ?? '?'}`,
+    ...[endpoint.connections, endpoint.total, endpoint.requests].map(String),
+    ...[endpoint.bytesFromClients, endpoint.bytesToClients].map(bytesText),
+    ...[endpoint.failures, endpoint.refused].map(String),
+    endpoint.reason ?? '',
+  ]);
+  const counts = ['CLIENTS', 'SO FAR', 'REQUESTS', 'FROM CLIENTS', 'TO CLIENTS', 'FAILED', 'REFUSED', 'NOTE'];
+  return `\n${table(['ENDPOINT', 'KIND', 'TO', 'OF', ...counts], rows)}`;
 }

@@ -7,9 +7,11 @@ import { isDeepStrictEqual } from 'node:util';
 import { messageOf, TlshubError } from '../../errors.ts';
 import { ownUid } from '../../link/socket-path.ts';
 import { CONFIG_NAME } from '../config.ts';
+import type { EndpointSettings } from '../endpoint/endpoint-settings.ts';
 import type { Logger } from '../log.ts';
 import type { ContextSide } from './context-file.ts';
-import { type LoadedContext, loadContexts } from './load-contexts.ts';
+import { loadConfiguration, NO_CONFIGURATION } from './load-configuration.ts';
+import type { LoadedContext } from './load-contexts.ts';
 
 /** A context as a session or a server uses it. */
 export interface ResolvedContext extends Pick<LoadedContext, 'context' | 'ca' | 'ALPNProtocols'> {
@@ -57,6 +59,7 @@ export class Contexts {
   readonly #options: ContextsOptions;
   readonly #listeners = new Set<ContextsListener>();
   #entries: ReadonlyMap<string, Entry> = new Map();
+  #endpoints: ReadonlyMap<string, EndpointSettings> = new Map();
   /** The file that the contexts are from. */
   #file: string | null = null;
   #lastVersion = 0;
@@ -118,6 +121,11 @@ export class Contexts {
     return () => void this.#listeners.delete(listener);
   }
 
+  /** What the same file says of endpoints, by name. */
+  get endpoints(): ReadonlyMap<string, EndpointSettings> {
+    return this.#endpoints;
+  }
+
   /** How many contexts there are, and from where. */
   counts(): ContextCounts {
     const counts = { file: this.#file, server: 0, client: 0 };
@@ -127,7 +135,7 @@ export class Contexts {
 
   #take(): ReloadReport {
     const file = this.#fileNow();
-    const fresh = file === null ? new Map<string, LoadedContext>() : loadContexts(file);
+    const { contexts: fresh, endpoints } = file === null ? NO_CONFIGURATION : loadConfiguration(file);
     const entries = new Map<string, Entry>();
     for (const [name, loaded] of fresh) entries.set(name, this.#entryFor(this.#entries.get(name), loaded));
     const before = this.#entries;
@@ -139,6 +147,7 @@ export class Contexts {
       removed: [...before.keys()].filter((name) => !entries.has(name)).sort(),
     };
     this.#entries = entries;
+    this.#endpoints = endpoints;
     this.#file = file;
     return report;
   }

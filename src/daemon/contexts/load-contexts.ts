@@ -1,17 +1,23 @@
 // Makes contexts of the configuration file: reads what its definitions name and tries all of it, so that whatever is
-// wrong shows at load, with its reason, and not at the first handshake. Called by contexts.ts and by `tlshub doctor`.
+// wrong shows at load, with its reason, and not at the first handshake. Called by load-configuration.ts.
 import { createPrivateKey, type KeyObject, X509Certificate } from 'node:crypto';
-import { dirname, resolve } from 'node:path';
+import { resolve } from 'node:path';
 import tls from 'node:tls';
-import { codeOf, messageOf, TlshubError } from '../../errors.ts';
+import { codeOf, messageOf } from '../../errors.ts';
 import { encodeAlpn } from '../../protocol/alpn.ts';
 import { blobHash, joinCa, NO_CA_SHA256 } from '../../protocol/ca-blob.ts';
 import { defaultCa } from '../../protocol/default-ca.ts';
 import type { ContextKey } from '../../protocol/session-key.ts';
 import { toSecureContextOptions } from '../connect-options.ts';
 import { clearOpensslErrors } from '../openssl-errors.ts';
-import { type ContextDefinition, type ContextSide, parseContextFile, VERSIONS } from './context-file.ts';
+import {
+  type ContextDefinition,
+  type ContextSide,
+  type MaterialDefinition,
+  VERSIONS,
+} from './context-file.ts';
 import { readGuardedFile } from './guarded-file.ts';
+import { flaw } from './toml-sections.ts';
 
 /** A context with all that its definition names. */
 export interface LoadedContext {
@@ -31,22 +37,13 @@ const BEGIN = /-----BEGIN (?:X509 |TRUSTED )?CERTIFICATE-----/g;
 const CERTIFICATE = /-----BEGIN ((?:X509 |TRUSTED )?CERTIFICATE)-----[A-Za-z0-9+/=\s]*?-----END \1-----/g;
 
 /**
- * The contexts of a configuration file, by name. Throws ERR_TLSHUB_CONFIG, which says what is wrong and where.
- * @param file absolute path; relative ones in it are relative to its directory
+ * Loads one context. Throws ERR_TLSHUB_CONFIG, which says what is wrong.
+ * @param directory relative paths are relative to it
  */
-export function loadContexts(file: string): Map<string, LoadedContext> {
-  const text = readGuardedFile(file, 'public').toString('utf8');
-  const definitions = within(file, () => parseContextFile(text));
-  const loaded = new Map<string, LoadedContext>();
-  for (const [name, definition] of definitions)
-    loaded.set(
-      name,
-      within(`${file}: context.${name}`, () => loadContext(definition, dirname(file))),
-    );
-  return loaded;
-}
-
-function loadContext(definition: ContextDefinition, directory: string): LoadedContext {
+export function loadContext(
+  definition: MaterialDefinition & Pick<ContextDefinition, 'side' | 'uids'>,
+  directory: string,
+): LoadedContext {
   const { side, uids, alpn } = definition;
   const ca = trust(definition, directory);
   const context: ContextKey = {
@@ -75,7 +72,7 @@ function loadContext(definition: ContextDefinition, directory: string): LoadedCo
 }
 
 /** OpenSSL takes versions that leave none, and every handshake fails then. */
-function versions(definition: ContextDefinition): Pick<ContextKey, 'minVersion' | 'maxVersion'> {
+function versions(definition: MaterialDefinition): Pick<ContextKey, 'minVersion' | 'maxVersion'> {
   const minVersion = definition.min_version ?? tls.DEFAULT_MIN_VERSION;
   const maxVersion = definition.max_version ?? tls.DEFAULT_MAX_VERSION;
   if (VERSIONS.indexOf(minVersion) > VERSIONS.indexOf(maxVersion))
@@ -86,7 +83,7 @@ function versions(definition: ContextDefinition): Pick<ContextKey, 'minVersion' 
 }
 
 /** Certificate and key, which must belong together. */
-function identity(definition: ContextDefinition, directory: string): Pick<ContextKey, 'cert' | 'key'> {
+function identity(definition: MaterialDefinition, directory: string): Pick<ContextKey, 'cert' | 'key'> {
   const { certificate, key, passphrase_file: passphraseFile } = definition;
   if (certificate === undefined || key === undefined) return { cert: null, key: null };
   const chain = readGuardedFile(resolve(directory, certificate), 'public');
@@ -123,7 +120,7 @@ function privateKey(pem: Buffer, passphrase: string | undefined): KeyObject {
 }
 
 /** Absent, a client trusts what Node trusts by default; a server, whose clients have certificates of their own, nobody. */
-function trust({ side, ca }: ContextDefinition, directory: string): Buffer | 'bundled' {
+function trust({ side, ca }: Pick<ContextDefinition, 'side' | 'ca'>, directory: string): Buffer | 'bundled' {
   if (ca === undefined) return side === 'client' ? 'bundled' : NO_CA;
   const entries = ca.map((path) => readGuardedFile(resolve(directory, path), 'public'));
   for (const [index, entry] of entries.entries()) within(`ca: ${ca[index]}`, () => certificatesIn(entry));
@@ -164,15 +161,11 @@ function trySecureContext(context: ContextKey, ca: Buffer | 'bundled'): void {
   }
 }
 
-/** Runs it; what it refuses is told with its place in front. */
-function within<Result>(where: string, run: () => Result): Result {
+/** Runs it; what it refuses (ERR_TLSHUB_CONFIG) is told with its place in front. */
+export function within<Result>(where: string, run: () => Result): Result {
   try {
     return run();
   } catch (error) {
     throw codeOf(error) === 'ERR_TLSHUB_CONFIG' ? flaw(`${where}: ${messageOf(error)}`) : error;
   }
-}
-
-function flaw(message: string): TlshubError {
-  return new TlshubError('ERR_TLSHUB_CONFIG', message);
 }

@@ -1,13 +1,14 @@
 // The text of the configuration file: what it means, and that whatever it should not have is refused with its place.
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import { parseContextFile } from '#src/daemon/contexts/context-file.js';
+import { parseConfigFile } from '#src/daemon/contexts/config-file.js';
 
 const WWW = '[context.www]\nside = "server"\ncertificate = "www.pem"\nkey = "www.key"\n';
 const API = '[context.api]\nside = "client"\n';
 
 test('a file may define nothing', () => {
-  for (const text of ['', '# only a remark\n', '[context]\n']) assert.equal(parseContextFile(text).size, 0);
+  for (const text of ['', '# only a remark\n', '[context]\n'])
+    assert.equal(parseConfigFile(text).contexts.size, 0);
 });
 
 test('every key is taken as it is written', () => {
@@ -24,7 +25,7 @@ test('every key is taken as it is written', () => {
     uids = [0, 1000]
   `;
   assert.deepEqual(
-    parseContextFile(`${WWW}${whole}\n[context."my api"]\nside = "client"\n`),
+    parseConfigFile(`${WWW}${whole}\n[context."my api"]\nside = "client"\n`).contexts,
     new Map<string, object>([
       [
         'www',
@@ -54,7 +55,7 @@ const ERRORS: Readonly<Record<string, readonly [text: string, message: RegExp]>>
   'a section twice': [`${WWW}${WWW}`, /^line 5, column \d+: /],
   'an unknown section': [
     `[contexts.www]\nside = "server"\n`,
-    /^line 1: \[contexts\] is not a known section; there are: context$/,
+    /^line 1: \[contexts\] is not a known section; there are: context, endpoint$/,
   ],
   'a key outside': [`side = "server"\n`, /^line 1: \[side\] is not a known section/],
   'an unknown key': [
@@ -132,7 +133,7 @@ const ERRORS: Readonly<Record<string, readonly [text: string, message: RegExp]>>
 describe('what is wrong is ERR_TLSHUB_CONFIG with its place', () => {
   for (const [title, [text, message]] of Object.entries(ERRORS)) {
     test(title, () => {
-      assert.throws(() => parseContextFile(text), { code: 'ERR_TLSHUB_CONFIG', message });
+      assert.throws(() => parseConfigFile(text), { code: 'ERR_TLSHUB_CONFIG', message });
     });
   }
 });

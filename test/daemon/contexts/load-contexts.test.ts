@@ -8,7 +8,7 @@ import tls from 'node:tls';
 import * as v from 'valibot';
 import { CAN_BECOME_OTHERS, OTHER_UID } from '#helpers/other-user.js';
 import { spawnProcess } from '#helpers/run-node.js';
-import { loadContexts } from '#src/daemon/contexts/load-contexts.js';
+import { loadConfiguration } from '#src/daemon/contexts/load-configuration.js';
 import { ownUid } from '#src/link/socket-path.js';
 import { blobHash } from '#src/protocol/ca-blob.js';
 import { type ContextKey, contextSchema } from '#src/protocol/session-key.js';
@@ -31,7 +31,7 @@ const base64 = (text: string) => Buffer.from(text).toString('base64');
 test('a context has the contents of its files, Node’s defaults for the rest, and is one of the wire', (t) => {
   const directory = contextDirectory(t, pki);
   directory.configure(clientSection('api', 'alpn = ["h2", "http/1.1"]', 'uids = [7]'));
-  const api = loadContexts(directory.file).get('api');
+  const api = loadConfiguration(directory.file).contexts.get('api');
   assert.deepEqual(api?.context.cert, [base64(pki.client.chain)]);
   assert.deepEqual(api?.context.key, [{ data: base64(pki.client.key), passphrase: null }]);
   assert.equal(String(api?.ca), pki.ca.cert);
@@ -46,7 +46,7 @@ test('a context has the contents of its files, Node’s defaults for the rest, a
 test('without "ca" a client trusts what Node trusts, and a server no client', (t) => {
   const directory = contextDirectory(t, pki);
   directory.configure('[context.plain]\nside = "client"\n', serverSection('www'));
-  const contexts = loadContexts(directory.file);
+  const contexts = loadConfiguration(directory.file).contexts;
   assert.equal(contexts.get('plain')?.ca, 'bundled');
   assert.deepEqual(contexts.get('www')?.ca, Buffer.alloc(0));
   assert.equal(contexts.get('www')?.context.ca, blobHash(''));
@@ -56,7 +56,7 @@ test('several files of "ca" are all trusted, and several certificates in one', (
   const directory = contextDirectory(t, pki);
   directory.write({ 'both.pem': pki.ca.cert + pki.server.cert });
   directory.configure('[context.api]\nside = "client"\nca = ["both.pem", "ca.pem"]\n');
-  const ca = loadContexts(directory.file).get('api')?.ca;
+  const ca = loadConfiguration(directory.file).contexts.get('api')?.ca;
   assert.equal(String(ca), `${pki.ca.cert}${pki.server.cert}\0${pki.ca.cert}`);
 });
 
@@ -70,7 +70,7 @@ test('an encrypted key is taken with its passphrase; the newline at its end does
     'other.pass': 'open barley\n',
   });
   directory.configure(clientSection('api', 'passphrase_file = "client.pass"'));
-  const context = loadContexts(directory.file).get('api')?.context as ContextKey;
+  const context = loadConfiguration(directory.file).contexts.get('api')?.context as ContextKey;
   assert.equal(context.key?.[0]?.passphrase, base64('open sesame'));
   directory.configure(clientSection('api'));
   refuses(directory, /context\.api: key: it is encrypted, and there is no "passphrase_file"$/);
@@ -83,7 +83,7 @@ test('an encrypted key is taken with its passphrase; the newline at its end does
 
 function refuses({ file }: ContextDirectory, message: RegExp): void {
   assert.throws(
-    () => loadContexts(file),
+    () => loadConfiguration(file),
     (error: Error & { code?: string }) => {
       assert.equal(error.code, 'ERR_TLSHUB_CONFIG');
       assert.match(error.message, message);
@@ -153,7 +153,7 @@ describe('contents that are wrong', () => {
     test(title, (t) => {
       const directory = contextDirectory(t, pki);
       directory.configure(clientSection('api'));
-      loadContexts(directory.file);
+      loadConfiguration(directory.file).contexts;
       change(directory);
       refuses(directory, message);
     });
@@ -194,14 +194,14 @@ describe('P13: who may read and write the files', () => {
       chownSync(join(directory.path, 'client.key'), 0, OTHER_UID);
       chmodSync(join(directory.path, 'client.key'), 0o640);
     }
-    assert.equal(loadContexts(directory.file).size, 1);
+    assert.equal(loadConfiguration(directory.file).contexts.size, 1);
   });
 
   test('symbolic links are followed, and what they lead to is checked', (t) => {
     const directory = contextDirectory(t, pki);
     symlinkSync('client.key', join(directory.path, 'link.key'));
     directory.configure(clientSection('api').replace('client.key', 'link.key'));
-    assert.equal(loadContexts(directory.file).size, 1);
+    assert.equal(loadConfiguration(directory.file).contexts.size, 1);
     chmodSync(join(directory.path, 'client.key'), 0o604);
     refuses(directory, /link\.key: other users may read it/);
   });
