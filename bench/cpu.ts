@@ -7,6 +7,19 @@ const TICK_US = 10_000;
 /** Whether the kernel tells the nanoseconds of each thread. */
 const EXACT = existsSync('/proc/self/schedstat');
 
+/** A process whose CPU time is counted. */
+export interface MeasuredProcess {
+  readonly pid: number;
+  /** Whether its threads come and go: the kernel tells what ended ones have used only in steps of 10 ms. */
+  readonly threadsEnd?: boolean;
+}
+
+/** Microseconds of CPU that all the processes have used together. */
+export function cpuUsOfAll(processes: readonly MeasuredProcess[]): number {
+  const used = processes.map(({ pid, threadsEnd }) => (threadsEnd ? tickedCpuUsOf(pid) : cpuUsOf(pid)));
+  return used.reduce((sum, us) => sum + us, 0);
+}
+
 /** Microseconds of CPU, user and system, that a process has used; in steps of 10 ms on a kernel without schedstat. */
 export function cpuUsOf(pid: number): number {
   return EXACT ? exactCpuUsOf(pid) : tickedCpuUsOf(pid);

@@ -1,12 +1,10 @@
 // Opening: a warm lease from the daemon against a full and a resumed handshake of node:tls in this process. Rounds of
 // all three take turns, so that a slow moment of the machine meets each. README.md says how to read the figures.
-import { once } from 'node:events';
-import { readFileSync } from 'node:fs';
-import type { TLSSocket } from 'node:tls';
 import { parseArgs } from 'node:util';
-import { connect, type ShareableConnectionOptions, type TlshubSocket } from '#src/wrapper/connect.js';
 import { CpuMeter } from './cpu.ts';
-import { makeStage, type Stage, WILDCARD, withScope } from './stage.ts';
+import { descriptorLimit, SPARE_DESCRIPTORS } from './limits.ts';
+import { holdSessions, OPEN_KINDS, Opener, type OpenKind, repeat } from './opener.ts';
+import { makeStage, type Stage, withScope } from './stage.ts';
 import { p50, ratio, type Spread, spread, spreadText, tableText } from './statistics.ts';
 
 const { values: flags } = parseArgs({
@@ -26,14 +24,6 @@ const warmUp = Number(flags['warm-up']);
 /** At 50 ms a round trip, so many samples take long enough. */
 const FAR_SAMPLES = 3;
 const FAR_ROUND_TRIP_MS = 50;
-/** Sessions that are opened at the same time while thousands are made to be held. */
-const OPENING_AT_ONCE = 16;
-
-/** Descriptors that a process of the benchmark needs besides those of held sessions. */
-const SPARE_DESCRIPTORS = 200;
-
-type Kind = 'full' | 'resumed' | 'lease';
-const KINDS: readonly Kind[] = ['full', 'resumed', 'lease'];
 
 interface Report {
   /** Milliseconds from the call to `secureConnect`, p50 of each round. */
@@ -42,78 +32,7 @@ interface Report {
   firstByte: Record<string, Spread>;
   ratios: Record<string, Spread>;
   /** Microseconds for one opening, without added round-trip time. */
-  cpuUs: Record<Kind, Record<string, number>>;
-}
-
-/** Opens in one of the three ways, over one way to the origin. */
-class Opener {
-  readonly #options: ShareableConnectionOptions;
-  #ticket: Buffer | undefined;
-
-  constructor(ca: string, port: number) {
-    this.#options = { host: 'localhost', port, servername: 'localhost', ca };
-  }
-
-  /** Makes the ticket for `resumed` and the session for `lease`. */
-  async prepare(): Promise<void> {
-    const socket = connect(this.#options);
-    const [ticket] = await once(socket, 'session');
-    this.#ticket = ticket;
-    socket.destroy();
-    await this.once('lease', 'open');
-  }
-
-  /** Opens once; answers the milliseconds until the session is open, or until an answer has begun. */
-  async once(kind: Kind, until: 'open' | 'firstByte'): Promise<number> {
-    const start = performance.now();
-    const socket = connect({
-      ...this.#options,
-      ...(kind === 'lease' && { shared: { fallback: false } }),
-      ...(kind === 'resumed' && { session: this.#ticket }),
-    });
-    if (until === 'firstByte') socket.write('x');
-    await once(socket, 'secureConnect');
-    const openMs = performance.now() - start;
-    if (socket.isSessionReused() !== (kind === 'resumed') && kind !== 'lease') throw new Error(`not ${kind}`);
-    if (until === 'open') {
-      await giveUp(socket, kind);
-      return openMs;
-    }
-    await once(socket, 'data');
-    const firstByteMs = performance.now() - start;
-    await giveUp(socket, kind);
-    return firstByteMs;
-  }
-}
-
-async function giveUp(socket: TlshubSocket, kind: Kind): Promise<void> {
-  if (kind === 'lease') {
-    await socket.release();
-    if (socket.sharing.reason !== null) throw new Error(`the session was not kept: ${socket.sharing.reason}`);
-  } else {
-    (socket as TLSSocket).destroy();
-    await once(socket, 'close');
-  }
-}
-
-async function repeat(count: number, sample: () => Promise<number>): Promise<number[]> {
-  const results: number[] = [];
-  for (let index = 0; index < count; index += 1) results.push(await sample());
-  return results;
-}
-
-/** Sessions with a key of their own each, made and left in the pool. */
-async function holdSessions(ca: string, port: number, count: number): Promise<void> {
-  let next = 0;
-  const worker = async () => {
-    for (let index = next++; index < count; index = next++) {
-      const servername = `s${index}.${WILDCARD}`;
-      const socket = connect({ host: 'localhost', port, servername, ca, shared: { fallback: false } });
-      await once(socket, 'secureConnect');
-      await giveUp(socket, 'lease');
-    }
-  };
-  await Promise.all(Array.from({ length: OPENING_AT_ONCE }, worker));
+  cpuUs: Record<OpenKind, Record<string, number>>;
 }
 
 async function measure(stage: Stage): Promise<Report> {
@@ -131,9 +50,9 @@ async function measure(stage: Stage): Promise<Report> {
   const add = (table: Record<string, number[]>, name: string, results: number[]) => {
     table[name] = [...(table[name] ?? []), p50(results)];
   };
-  for (const kind of KINDS) await repeat(warmUp, () => near.once(kind, 'open'));
+  for (const kind of OPEN_KINDS) await repeat(warmUp, () => near.once(kind, 'open'));
   for (let round = 0; round < rounds; round += 1) {
-    for (const kind of KINDS) {
+    for (const kind of OPEN_KINDS) {
       add(open, kind, await meters[kind].during(() => repeat(samples, () => near.once(kind, 'open'))));
       add(firstByte, kind, await repeat(samples, () => near.once(kind, 'firstByte')));
       add(open, `${kind} far`, await repeat(FAR_SAMPLES, () => far.once(kind, 'open')));
@@ -201,11 +120,10 @@ async function measureHeld(stage: Stage): Promise<HeldReport> {
 
 /** Fails when the origin's or the daemon's descriptors cannot suffice. */
 function checkDescriptors(): void {
-  const [, limit] = /^Max open files +\d+ +(\d+)/m.exec(readFileSync('/proc/self/limits', 'utf8')) ?? [];
-  if (held + SPARE_DESCRIPTORS <= Number(limit)) return;
-  throw new Error(
-    `--held ${held} needs a hard limit of ${held + SPARE_DESCRIPTORS} descriptors, here it is ${limit}`,
-  );
+  const needed = held + SPARE_DESCRIPTORS;
+  const limit = descriptorLimit();
+  if (needed <= limit) return;
+  throw new Error(`--held ${held} needs a hard limit of ${needed} descriptors, here it is ${limit}`);
 }
 
 function mapValues<In, Out>(table: Record<string, In>, map: (value: In) => Out): Record<string, Out> {
@@ -213,7 +131,7 @@ function mapValues<In, Out>(table: Record<string, In>, map: (value: In) => Out):
 }
 
 function describe(report: Report): string {
-  const rows = KINDS.map((kind) => [
+  const rows = OPEN_KINDS.map((kind) => [
     kind === 'lease' ? 'warm lease' : `${kind} handshake`,
     ...[kind, `${kind} far`].map((name) => text(report.open[name])),
     ...[kind, `${kind} far`].map((name) => text(report.firstByte[name])),

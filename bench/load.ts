@@ -1,6 +1,7 @@
 // The client of bench:accept and bench:serve: TLS 1.3 connections that send a request and wait for an answer of known
 // length. It parses nothing and checks no certificate after the first, so that the servers are what is busy.
 import { once } from 'node:events';
+import type { Readable } from 'node:stream';
 import { type ConnectionOptions, connect, createSecureContext, type TLSSocket } from 'node:tls';
 
 /** The one cipher and the one group that are offered, so that every server does the same work. */
@@ -54,7 +55,7 @@ export class Load {
     const { name: group } = socket.getEphemeralKeyInfo() as { name?: string };
     if (cipher !== CIPHER || group !== GROUP) throw new Error(`${cipher} with ${group} was agreed`);
     socket.write(request);
-    const responseBytes = serves === 'echo' ? request.length : await httpResponseBytes(socket);
+    const responseBytes = serves === 'echo' ? request.length : await httpAnswerBytes(socket);
     const session = resume ? ((await ticket)[0] as Buffer) : undefined;
     socket.destroy();
     return new Load({ ...options, rejectUnauthorized: false }, request, responseBytes, session);
@@ -124,8 +125,8 @@ export class Load {
   }
 }
 
-/** Reads one response with a content-length; answers how long it was, head and body. */
-async function httpResponseBytes(socket: TLSSocket): Promise<number> {
+/** Reads one HTTP answer with a content-length; answers how long it was, head and body. */
+export async function httpAnswerBytes(socket: Readable): Promise<number> {
   let text = '';
   for (;;) {
     const [chunk] = (await once(socket, 'data')) as [Buffer];
@@ -139,7 +140,8 @@ async function httpResponseBytes(socket: TLSSocket): Promise<number> {
   }
 }
 
-async function together(count: number, atOnce: number, work: () => Promise<void>): Promise<void> {
+/** Does something so many times, some of them at a time. */
+export async function together(count: number, atOnce: number, work: () => Promise<void>): Promise<void> {
   let left = count;
   const worker = async () => {
     while (left-- > 0) await work();

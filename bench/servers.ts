@@ -28,8 +28,16 @@ export function parseKinds(list: string, possible: readonly ServerKind[]): Serve
   });
 }
 
-/** Starts a server on a stage. */
-export async function startServer(stage: Stage, kind: ServerKind, service: Service): Promise<MeasuredServer> {
+/**
+ * Starts a server on a stage.
+ * @param node program that runs the daemon; default the one that runs the benchmark
+ */
+export async function startServer(
+  stage: Stage,
+  kind: ServerKind,
+  service: Service,
+  node?: string,
+): Promise<MeasuredServer> {
   const name = `${kind}-worker`;
   if (kind === 'tls') {
     const worker = await stage.worker(name, { ...service, over: 'tls', survive: false });
@@ -40,7 +48,7 @@ export async function startServer(stage: Stage, kind: ServerKind, service: Servi
     const haproxy = await stage.haproxy(kind === 'haproxy-tcp' ? 'tcp' : 'http', worker.port);
     return { kind, port: haproxy.port, pids: { haproxy: haproxy.pid, worker: worker.pid } };
   }
-  const daemon = await stage.daemon(`${kind}-daemon`);
+  const daemon = await stage.daemon(`${kind}-daemon`, node);
   const order = { ...service, over: 'tlshub', survive: kind === 'tlshub-framed' } as const;
   const worker = await stage.worker(name, order, daemon);
   return { kind, port: worker.port, pids: { daemon: daemon.pid, worker: worker.pid } };

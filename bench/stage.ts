@@ -4,11 +4,13 @@ import { fork } from 'node:child_process';
 import { once } from 'node:events';
 import { fileURLToPath } from 'node:url';
 import type { Scope } from '#helpers/scope.js';
-import { startTestDaemon, type TestDaemon } from '#helpers/test-daemon.js';
+import { startTestDaemon, type TestDaemon, type TestDaemonOptions } from '#helpers/test-daemon.js';
 import { createCa, type KeyType } from '#src/cli/demo/pki.js';
 import type { ChildOrder } from './child-process.ts';
-import { startHaproxy } from './haproxy.ts';
+import { startHaproxy } from './peers/haproxy.ts';
 import type { WorkerOrder } from './worker-process.ts';
+
+export { withScope } from './run-scope.ts';
 
 /** A server in a process of its own. */
 export interface ServerProcess {
@@ -20,11 +22,17 @@ export interface ServerProcess {
 export interface Stage {
   /** Certificate of the authority that the origins' certificate is from. */
   readonly ca: string;
+  /** That certificate and its key, for a server that is none of this stage's. */
+  readonly leaf: { readonly cert: string; readonly key: string };
   origin(kind: 'echo' | 'https'): Promise<ServerProcess>;
   /** A way to the port that takes so much longer there and back. */
   delay(targetPort: number, roundTripMs: number): Promise<ServerProcess>;
-  /** A daemon that closes no session by itself. */
-  daemon(name?: string): Promise<TestDaemon>;
+  /**
+   * A daemon that closes no session by itself.
+   * @param name of the file with its profile
+   * @param node program that runs it; default the one that runs the benchmark
+   */
+  daemon(name?: string, node?: string): Promise<TestDaemon>;
   /**
    * An application.
    * @param name of the file with its profile
@@ -50,8 +58,7 @@ const DAEMON_FLAGS = [
   '1h',
   '--idle-exit',
   '0',
-  '--max-sessions',
-  '20000',
+  ...['--max-sessions', '100000', '--max-sessions-per-key', '100000', '--max-connections', '100000'],
   '--log-level',
   'warn',
 ];
@@ -69,13 +76,11 @@ export async function makeStage(scope: Scope, options: StageOptions = {}): Promi
   const start = (order: ChildOrder) => startChild(scope, { program: 'child-process', order });
   return {
     ca: authority.cert,
+    leaf: { cert, key },
     origin: (kind) => start({ kind, cert, key }),
     delay: (targetPort, roundTripMs) => start({ kind: 'delay', targetPort, roundTripMs }),
-    daemon: async (name = 'daemon') => {
-      const daemon = await startTestDaemon(scope, {
-        arguments: DAEMON_FLAGS,
-        nodeArguments: profileArguments(name),
-      });
+    daemon: async (name = 'daemon', node = undefined) => {
+      const daemon = await startBenchDaemon(scope, { node, nodeArguments: profileArguments(name) });
       // A profile is written by a process that ends in order.
       if (profileDirectory !== undefined) scope.after(async () => void (await daemon.stop()));
       return daemon;
@@ -125,18 +130,10 @@ async function failed(exited: Promise<unknown[]>, program: string): Promise<neve
   throw new Error(`${program} ended with ${code}`);
 }
 
-/** Runs a benchmark with a scope, and tidies up whatever happens. */
-export async function withScope(run: (scope: Scope) => Promise<void>): Promise<void> {
-  const tasks: (() => void | Promise<void>)[] = [];
-  const tidy = async () => {
-    for (const task of tasks.splice(0).reverse()) await task();
-  };
-  for (const signal of ['SIGINT', 'SIGTERM'] as const) {
-    process.once(signal, () => void tidy().finally(() => process.exit(1)));
-  }
-  try {
-    await run({ after: (task) => void tasks.push(task) });
-  } finally {
-    await tidy();
-  }
+/** A daemon that closes no session by itself and allows as many as the machine can hold. */
+export function startBenchDaemon(
+  scope: Scope,
+  options: Pick<TestDaemonOptions, 'node' | 'nodeArguments'> = {},
+): Promise<TestDaemon> {
+  return startTestDaemon(scope, { ...options, arguments: DAEMON_FLAGS });
 }

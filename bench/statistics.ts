@@ -8,14 +8,26 @@ export interface Spread {
   readonly max: number;
 }
 
+/** The middle value; of an even number of values the mean of the two in the middle. */
+export function median(values: readonly number[]): number {
+  const sorted = [...values].sort((a, b) => a - b);
+  const [low, high] = [sorted[Math.ceil(sorted.length / 2) - 1], sorted[Math.floor(sorted.length / 2)]];
+  return ((low ?? Number.NaN) + (high ?? Number.NaN)) / 2;
+}
+
 /** The median of one round's samples. */
 export function p50(samples: readonly number[]): number {
   return percentile(samples, 0.5);
 }
 
+/** What 99 of 100 samples of one round stay below. */
+export function p99(samples: readonly number[]): number {
+  return percentile(samples, 0.99);
+}
+
 /** What the rounds' figures were. */
 export function spread(rounds: readonly number[]): Spread {
-  return { median: p50(rounds), min: Math.min(...rounds), max: Math.max(...rounds) };
+  return { median: median(rounds), min: Math.min(...rounds), max: Math.max(...rounds) };
 }
 
 /** The ratio of two figures, round by round, so that a slow moment of the machine meets both. */

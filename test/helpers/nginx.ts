@@ -1,15 +1,13 @@
 // A real nginx as an origin, from Debian's package: it counts TLS handshakes in its own log, so the sharing tests do
 // not rest on node:tls alone.
-import { execFileSync, spawn } from 'node:child_process';
-import { once } from 'node:events';
-import { existsSync, readFileSync, writeFileSync } from 'node:fs';
-import { connect } from 'node:net';
+import { execFileSync } from 'node:child_process';
+import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { TestContext } from 'node:test';
 import { messageOf } from '#src/errors.js';
 import { unusedPort } from './listen.ts';
+import { findProgram, startProgram } from './program.ts';
 import { tempDir } from './temp-dir.ts';
-import { waitFor } from './wait-for.ts';
 
 /** How nginx is set up. */
 export interface NginxOptions {
@@ -61,25 +59,11 @@ export async function startNginx(t: TestContext, options: NginxOptions): Promise
   writeFileSync(join(directory, 'key.pem'), options.key);
   writeFileSync(join(directory, 'nginx.conf'), configuration(directory, port, options.serverLines ?? ''));
   const log = join(directory, 'requests.log');
-  const child = spawn(found.path, ['-p', directory, '-c', join(directory, 'nginx.conf')], {
-    stdio: ['ignore', 'ignore', 'pipe'],
+  await startProgram(t, {
+    path: found.path,
+    arguments: ['-p', directory, '-c', join(directory, 'nginx.conf')],
+    port,
   });
-  let complaints = '';
-  child.stderr.on('data', (text: Buffer) => {
-    complaints += text.toString('utf8');
-  });
-  const exited = once(child, 'exit');
-  t.after(async () => {
-    child.kill('SIGKILL');
-    await exited;
-  });
-  await waitFor(
-    () => {
-      if (child.exitCode !== null) throw new Error(`nginx ended: ${complaints}`);
-      return accepts(port);
-    },
-    { what: 'nginx to accept' },
-  );
   const requests = (): NginxRequest[] =>
     readFileSync(log, 'utf8').split('\n').filter(Boolean).map(parseLogLine);
   return {
@@ -135,7 +119,7 @@ http {
 }
 
 function findNginx(): { path: string } | { reason: string } {
-  const path = nginxPath();
+  const path = findProgram('nginx');
   if (path !== undefined) return { path };
   if (process.getuid?.() !== 0) return { reason: 'it is not installed and only root may install it' };
   try {
@@ -143,13 +127,8 @@ function findNginx(): { path: string } | { reason: string } {
   } catch (error) {
     return { reason: `it could not be installed: ${messageOf(error)}` };
   }
-  const installed = nginxPath();
+  const installed = findProgram('nginx');
   return installed === undefined ? { reason: 'its package brought no nginx' } : { path: installed };
-}
-
-function nginxPath(): string | undefined {
-  const directories = [...(process.env.PATH ?? '').split(':'), '/usr/sbin', '/usr/local/sbin'];
-  return directories.map((directory) => join(directory, 'nginx')).find((path) => existsSync(path));
 }
 
 /** Installs under a lock: test files run side by side. */
@@ -160,16 +139,5 @@ function installNginx(): void {
     stdio: 'ignore',
     timeout: INSTALL_DEADLINE_MS,
     env: { ...process.env, DEBIAN_FRONTEND: 'noninteractive', RUNLEVEL: '1' },
-  });
-}
-
-function accepts(port: number): Promise<boolean> {
-  return new Promise((resolve) => {
-    const socket = connect({ port, host: '127.0.0.1' });
-    socket.on('connect', () => {
-      socket.destroy();
-      resolve(true);
-    });
-    socket.on('error', () => resolve(false));
   });
 }

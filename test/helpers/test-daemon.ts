@@ -17,6 +17,8 @@ export interface TestDaemonOptions {
   arguments?: readonly string[];
   /** Added to a copy of this process's environment. */
   env?: Record<string, string | undefined>;
+  /** Node's program; default the one that all scripts run with. */
+  node?: string | undefined;
   /** Options for node itself. */
   nodeArguments?: readonly string[];
   /** Default a new one, removed after the test. */
@@ -44,7 +46,7 @@ export interface TestDaemon {
 export async function startTestDaemon(scope: Scope, options: TestDaemonOptions = {}): Promise<TestDaemon> {
   const directory = options.directory ?? tempDir(scope);
   const child = spawn(
-    NODE,
+    options.node ?? NODE,
     [
       ...(options.nodeArguments ?? []),
       'dist/cli/main.js',
