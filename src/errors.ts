@@ -28,6 +28,7 @@ export const ERROR_CODES = {
   ERR_TLSHUB_NOT_LEASED: 'The socket holds no lease of a shared session.',
   ERR_TLSHUB_NOT_OWNER: 'The session or lane belongs to another process.',
   ERR_TLSHUB_NOT_SHAREABLE: 'The request cannot be shared and `fallback: false` forbids TLS in the process.',
+  ERR_TLSHUB_OTHER_SHARD: 'Another process of the daemon has what is asked for; the error says which.',
   ERR_TLSHUB_PEER_CREDENTIALS:
     'The identity of the process at the other end of the socket cannot be checked.',
   ERR_TLSHUB_POOL_TIMEOUT: 'No session became free within `wait`.',

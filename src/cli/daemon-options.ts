@@ -9,13 +9,14 @@ import {
   parseCount,
   parseDuration,
   parsePositiveDuration,
+  parseShards,
   parseSize,
   sizeFlag,
 } from './units.ts';
 
 type NumberField = {
   [Field in keyof DaemonConfig]: DaemonConfig[Field] extends number ? Field : never;
-}[keyof DaemonConfig];
+}[Exclude<keyof DaemonConfig, 'shard'>];
 
 interface NumberFlag {
   readonly field: NumberField;
@@ -110,7 +111,8 @@ class NumberOption extends Option {
 }
 
 /** What commander makes of the flags. */
-export type DaemonFlags = Partial<Pick<DaemonConfig, NumberField>> & {
+export type DaemonFlags = Partial<Pick<DaemonConfig, Exclude<NumberField, 'shard'>>> & {
+  shards?: number;
   directory?: string;
   config?: string;
   logLevel?: string;
@@ -142,6 +144,11 @@ export function addDaemonOptions(command: Command): Command {
     `least level that is logged (default: ${DEFAULT_CONFIG.logLevel})`,
   );
   command.addOption(level.choices(LOG_LEVELS).env('TLSHUB_LOG'));
+  const shards = new Option(
+    '--shards <N>',
+    'daemon processes, which share the sessions out (default: 1 up to 4 cores, then half the cores)',
+  );
+  command.addOption(shards.argParser(parseShards));
   command.option('--no-peer-credentials', 'do not check the user id of connecting processes (unsafe)');
   for (const { name, placeholder, help, parse, show, field } of NUMBER_FLAGS) {
     const text = `${help} (default: ${show(DEFAULT_CONFIG[field])})`;
@@ -150,24 +157,37 @@ export function addDaemonOptions(command: Command): Command {
   return command;
 }
 
+/** The flags, with the one that a daemon gives to its further processes. */
+type ConfigFlags = Omit<DaemonFlags, 'shards'> & { shards?: number | null; shard?: number };
+
 /** The settings that the flags mean, defaults filled in. Throws {@link UsageError}. */
 export function configOf({
   directory,
   config,
   logLevel = DEFAULT_CONFIG.logLevel,
+  shards = null,
+  shard = 0,
   ...flags
-}: DaemonFlags): DaemonConfig {
+}: ConfigFlags): DaemonConfig {
   if (!isLogLevel(logLevel)) throw new UsageError(`there is no log level ${logLevel}`);
   const numbers = Object.fromEntries(
     NUMBER_FLAGS.map(({ field }) => [field, flags[field] ?? DEFAULT_CONFIG[field]]),
   ) as Pick<DaemonConfig, NumberField>;
   const { peerCredentials } = flags;
   const configFile = config === undefined ? null : resolve(config);
-  return { ...numbers, directory: directoryOf({ directory }), configFile, logLevel, peerCredentials };
+  return {
+    ...numbers,
+    directory: directoryOf({ directory }),
+    configFile,
+    shards,
+    shard,
+    logLevel,
+    peerCredentials,
+  };
 }
 
 /** The flags again as `tlshub daemon` takes them, without `--directory`: for a daemon that is started. */
-export function flagsFor({ config, logLevel, peerCredentials, ...flags }: DaemonFlags): string[] {
+export function flagsFor({ config, logLevel, peerCredentials, shards, ...flags }: DaemonFlags): string[] {
   const numbers = NUMBER_FLAGS.flatMap(({ field, name, show }) => {
     const value = flags[field];
     return value === undefined ? [] : [`--${name}`, show(value)];
@@ -175,5 +195,6 @@ export function flagsFor({ config, logLevel, peerCredentials, ...flags }: Daemon
   const level = logLevel === undefined ? [] : ['--log-level', logLevel];
   // The daemon runs in another directory.
   const file = config === undefined ? [] : ['--config', resolve(config)];
-  return [...file, ...level, ...(peerCredentials ? [] : ['--no-peer-credentials']), ...numbers];
+  const count = shards === undefined ? [] : ['--shards', `${shards}`];
+  return [...file, ...level, ...count, ...(peerCredentials ? [] : ['--no-peer-credentials']), ...numbers];
 }

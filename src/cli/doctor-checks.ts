@@ -7,9 +7,11 @@ import type { StatusReport } from '../daemon/status.ts';
 import { codeOf, messageOf } from '../errors.ts';
 import { checkPrivateDirectory } from '../link/private-directory.ts';
 import { probeSocket } from '../link/probe-socket.ts';
+import { readShardCount } from '../link/shard-count.ts';
 import { SOCKET_NAME, socketPath } from '../link/socket-path.ts';
 import { VERSION } from '../version.ts';
 import { LOG_NAME } from '../wrapper/daemon-log-file.ts';
+import { askShards } from './ask-shards.ts';
 import { openLink } from './client.ts';
 import { bytesText } from './output.ts';
 
@@ -117,6 +119,11 @@ function checkLog(directory: string): Finding {
 }
 
 async function checkSocket(directory: string): Promise<Finding> {
+  for (let shard = 1; shard < readShardCount(directory); shard++) {
+    const path = socketPath(directory, shard);
+    const mode = lstatSync(path, { throwIfNoEntry: false })?.mode ?? 0;
+    if ((mode & 0o077) !== 0) return failed('other users may open it', `chmod 600 ${path}`);
+  }
   const path = join(directory, SOCKET_NAME);
   try {
     const state = await probeSocket(path);
@@ -133,10 +140,20 @@ async function checkSocket(directory: string): Promise<Finding> {
 
 async function checkDaemon(directory: string): Promise<Finding> {
   try {
-    const reply = await (await openLink({ directory })).call('status', {});
-    const { version, pid, node } = reply.status as StatusReport;
-    const found = `process ${pid} answers: tlshub ${version} on Node ${node}`;
-    if (version === VERSION) return ok(found);
+    const answers = await askShards({ directory }, 'status');
+    const reports = answers.flatMap(({ reply }) =>
+      reply === undefined ? [] : [reply.status as StatusReport],
+    );
+    const silent = answers.filter(({ reply }) => reply === undefined);
+    const [{ version, node } = { version: '', node: '' }] = reports;
+    const pids = reports.map(({ pid }) => pid).join(', ');
+    const who = reports.length === 1 ? `process ${pids} answers` : `processes ${pids} answer`;
+    const found = `${who}: tlshub ${version} on Node ${node}`;
+    if (silent.length > 0) {
+      const missing = `${silent.length} of its ${answers.length} processes do not`;
+      return failed(`${found}; ${missing}`, `look into ${join(directory, LOG_NAME)}, then: tlshub stop`);
+    }
+    if (reports.every((report) => report.version === VERSION)) return ok(found);
     return note(
       found,
       `this is tlshub ${VERSION}: "tlshub drain" lets the next process start a daemon of its version`,

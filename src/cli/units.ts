@@ -1,6 +1,7 @@
 // Times, sizes and numbers as they are written on the command line. Each parser throws commander's InvalidArgumentError
 // with what would be right, which becomes a usage error that names the flag.
 import { InvalidArgumentError } from 'commander';
+import { MAX_SHARDS } from '../protocol/shard.ts';
 
 const DURATION_UNITS_MS = { ms: 1, s: 1_000, m: 60_000, h: 3_600_000, d: 86_400_000 } as const;
 const SIZE_UNITS = { '': 1, B: 1, KiB: 1024, MiB: 1024 ** 2, GiB: 1024 ** 3 } as const;
@@ -46,9 +47,23 @@ export function parseCount(text: string): number {
   return count;
 }
 
+/** A number of daemon processes. */
+export function parseShards(text: string): number {
+  const shards = parseCount(text);
+  if (shards > MAX_SHARDS) throw new InvalidArgumentError(`At most ${MAX_SHARDS} are allowed.`);
+  return shards;
+}
+
+/** The number of one of them, from 1. */
+export function parseShard(text: string): number {
+  const shard = parseCount(text);
+  if (shard >= MAX_SHARDS) throw new InvalidArgumentError(`It must be below ${MAX_SHARDS}.`);
+  return shard;
+}
+
 /** An id as `tlshub sessions` lists it. */
 export function parseSessionId(text: string): string {
-  if (!/^s[1-9]\d*$/.test(text))
+  if (!/^s(?:[1-9]\d?-)?[1-9]\d*$/.test(text))
     throw new InvalidArgumentError('An id looks like s12; "tlshub sessions" lists them.');
   return text;
 }

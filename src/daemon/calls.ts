@@ -24,6 +24,9 @@ import type { Groups } from './server/groups.ts';
 import { SERVER_CALL_HANDLERS } from './server/server-calls.ts';
 import type { Session } from './session.ts';
 import type { SessionTable } from './session-table.ts';
+import type { NameClaims } from './shards/name-claims.ts';
+import { SHARD_CALL_HANDLERS } from './shards/shard-calls.ts';
+import type { ShardPlace } from './shards/shard-place.ts';
 import { applySocketSettings } from './socket-settings.ts';
 import { describeSession, type StatusReport } from './status.ts';
 
@@ -44,6 +47,8 @@ export interface CallServices {
   runner: CommandRunner;
   log: Logger;
   config: DaemonConfig;
+  place: ShardPlace;
+  claims: NameClaims;
   /** The link of a process, by the id of its hello. */
   linkOf(processId: string): LinkPeer | undefined;
   status(): StatusReport;
@@ -64,6 +69,7 @@ type Handler<Name extends CallName> = (
 export const CALL_HANDLERS: { readonly [Name in CallName]: Handler<Name> } = {
   ...SERVER_CALL_HANDLERS,
   ...ENDPOINT_CALL_HANDLERS,
+  ...SHARD_CALL_HANDLERS,
 
   async release({ pool, handles, names }, link, call) {
     const lease = leaseOf(link, call.lane);
@@ -119,7 +125,12 @@ export const CALL_HANDLERS: { readonly [Name in CallName]: Handler<Name> } = {
     return {};
   },
 
-  setName({ names, config }, link, call) {
+  async setName({ names, claims, config }, link, call) {
+    if (claims.isForeign(call.name)) {
+      const { session } = leaseOf(link, call.lane);
+      if (session.named?.name !== call.name) names.refuseTaken(link.identity.uid, call.name);
+      await claims.claim(session, call.name);
+    }
     const lease = leaseOf(link, call.lane);
     const lingerMs = call.linger ?? config.lingerMs;
     if (lease instanceof FramedHolder) {
@@ -129,6 +140,7 @@ export const CALL_HANDLERS: { readonly [Name in CallName]: Handler<Name> } = {
       names.refuseTaken(link.identity.uid, call.name);
       lease.session.futureName = { name: call.name, lingerMs };
     }
+    if (!claims.isForeign(call.name)) claims.release(lease.session);
     return {};
   },
 

@@ -22,6 +22,10 @@ export interface DaemonConfig {
   readonly directory: string;
   /** Absolute path of the configuration file; `null` is `tlshub.toml` in the directory, if it is there. */
   readonly configFile: string | null;
+  /** Daemon processes of the directory, 1–64; `null` is what the file says, else by the number of cores. */
+  readonly shards: number | null;
+  /** Which of them this is; the first, 0, starts the others. */
+  readonly shard: number;
   /** Check on accept that the other process has our uid; `false` only where the host offers no such check. */
   readonly peerCredentials: boolean;
   /** Least level that is logged. */
@@ -61,6 +65,8 @@ export interface DaemonConfig {
 /** Defaults of everything but the directory. */
 export const DEFAULT_CONFIG = {
   configFile: null,
+  shards: null,
+  shard: 0,
   peerCredentials: true,
   logLevel: 'info',
   idleExitMs: 10 * 60_000,

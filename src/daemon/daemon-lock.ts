@@ -15,7 +15,7 @@ import { codeOf, TlshubError } from '../errors.ts';
 import { directoryError } from '../link/private-directory.ts';
 import { tryLock } from '../native/libc.ts';
 
-const LOCK_NAME = 'daemon.lock';
+const lockName = (shard: number) => (shard === 0 ? 'daemon.lock' : `daemon.${shard}.lock`);
 const { O_RDWR, O_CREAT, O_NOFOLLOW, O_NONBLOCK } = constants;
 
 /** The held lock of a directory. */
@@ -32,13 +32,14 @@ export class DaemonLock {
    * Takes the lock and writes this process's id into the file, for people. Throws ERR_TLSHUB_ALREADY_RUNNING when
    * another daemon has it, ERR_TLSHUB_DIRECTORY, or ERR_TLSHUB_PEER_CREDENTIALS without native calls.
    * @param directory a private directory
+   * @param shard which of the directory's daemon processes; each has a lock of its own
    */
-  static take(directory: string): DaemonLock {
-    const path = join(directory, LOCK_NAME);
+  static take(directory: string, shard = 0): DaemonLock {
+    const path = join(directory, lockName(shard));
     for (;;) {
       const fd = openLockFile(path);
       try {
-        if (!tryLock(fd)) throw alreadyRunning(directory);
+        if (!tryLock(fd)) throw alreadyRunning(directory, shard);
         if (isStillAt(fd, path)) {
           signLock(fd);
           return new DaemonLock(fd, path);
@@ -64,8 +65,8 @@ export class DaemonLock {
 }
 
 /** The error of a directory that is taken, naming the process that has it as far as it is known. */
-export function alreadyRunning(directory: string): TlshubError {
-  const pid = lockHolder(directory);
+export function alreadyRunning(directory: string, shard = 0): TlshubError {
+  const pid = lockHolder(directory, shard);
   const who = pid === undefined ? '' : ` (process ${pid})`;
   return new TlshubError(
     'ERR_TLSHUB_ALREADY_RUNNING',
@@ -74,9 +75,9 @@ export function alreadyRunning(directory: string): TlshubError {
 }
 
 /** The process id that the last taker of the lock wrote, for messages only. */
-export function lockHolder(directory: string): number | undefined {
+export function lockHolder(directory: string, shard = 0): number | undefined {
   try {
-    const pid = Number.parseInt(readFileSync(join(directory, LOCK_NAME), 'utf8'), 10);
+    const pid = Number.parseInt(readFileSync(join(directory, lockName(shard)), 'utf8'), 10);
     return pid > 0 ? pid : undefined;
   } catch {
     return undefined;

@@ -25,6 +25,10 @@ import { HandshakeGate } from './server/handshake-gate.ts';
 import { ServerMaterial } from './server/server-material.ts';
 import type { Session } from './session.ts';
 import { SessionTable } from './session-table.ts';
+import { NameClaims } from './shards/name-claims.ts';
+import { shardsOf } from './shards/shard-number.ts';
+import { ShardPlace } from './shards/shard-place.ts';
+import { Supervisor } from './shards/supervisor.ts';
 import {
   addCounters,
   addTraffic,
@@ -49,8 +53,12 @@ export class Daemon {
   readonly closed: Promise<string>;
   readonly #config: DaemonConfig;
   readonly #log: Logger;
-  readonly #table = new SessionTable();
-  readonly #handles = new Handles();
+  readonly #place: ShardPlace;
+  readonly #claims: NameClaims;
+  /** Of the first of several shards. */
+  readonly #supervisor: Supervisor | undefined;
+  readonly #table: SessionTable;
+  readonly #handles: Handles;
   readonly #blobs = new BlobStore();
   readonly #links = new Links();
   readonly #contexts: Contexts;
@@ -78,14 +86,35 @@ export class Daemon {
   /**
    * @param config timers and limits
    * @param log where reasons go
+   * @param command the program and its arguments that make a daemon with this config, for further shards
    */
-  constructor(config: DaemonConfig, log: Logger) {
+  constructor(config: DaemonConfig, log: Logger, command: readonly string[] = []) {
     this.#config = config;
     this.#log = log;
+    const { directory, configFile, shard } = config;
+    this.#place = new ShardPlace(shard, shardsOf(config));
+    const { count } = this.#place;
+    this.#claims = new NameClaims({
+      directory,
+      place: this.#place,
+      log,
+      sessionOnNameLost: (session) => {
+        session.futureName = undefined;
+        if (session.named !== undefined) this.#names.unname(session.named);
+      },
+    });
+    if (shard === 0)
+      this.#supervisor = new Supervisor({
+        directory,
+        count,
+        command: [...command, '--shards', `${count}`],
+        log,
+      });
+    this.#table = new SessionTable(shard);
+    this.#handles = new Handles(shard);
     this.closed = new Promise((resolve) => {
       this.#resolveClosed = resolve;
     });
-    const { directory, configFile } = config;
     this.#contexts = new Contexts({ directory, configFile, log });
     const tickets = new TicketCache(config.ticketCacheSize);
     const upstream = new Upstream({ blobs: this.#blobs, tickets, connectTimeoutMs: config.connectTimeoutMs });
@@ -96,7 +125,12 @@ export class Daemon {
       tickets,
       sessionOnClosed: (session) => this.#sessionOnClosed(session),
     });
-    this.#names = new Names({ pool: this.#pool, table: this.#table, handles: this.#handles });
+    this.#names = new Names({
+      pool: this.#pool,
+      table: this.#table,
+      handles: this.#handles,
+      claims: this.#claims,
+    });
     this.#gate = new HandshakeGate(config);
     this.#groups = new Groups({
       table: this.#table,
@@ -117,7 +151,7 @@ export class Daemon {
       checkPeerCredentials: config.peerCredentials,
       maxConnections: config.maxConnections,
       maxDescriptor: maxDescriptor(config.peerCredentials),
-      opensEndpoint: () => true,
+      opensEndpoint: (_name, { key }) => this.#place.owns(key),
     });
     this.#lanes = new LaneDesk({
       helloTimeoutMs: config.helloTimeoutMs,
@@ -128,6 +162,7 @@ export class Daemon {
       names: this.#names,
       upstream,
       contexts: this.#contexts,
+      place: this.#place,
       awaitLink: (processId, timeoutMs) => this.#links.await(processId, timeoutMs),
     });
   }
@@ -140,12 +175,17 @@ export class Daemon {
     this.#contexts.load();
     this.#listener = await Listener.open({
       directory: this.#config.directory,
+      shard: this.#config.shard,
+      prepare: async () => this.#supervisor?.start(),
       checkPeerCredentials: this.#config.peerCredentials,
       maxConnections: this.#config.maxConnections,
       log: this.#log,
       onConnection: (socket, identity) => this.#listenerOnConnection(socket, identity),
       onRefused: turnAway,
       onLost: (error) => void this.drain(undefined, error.message),
+    }).catch((error: unknown) => {
+      this.#supervisor?.kill();
+      throw error;
     });
     this.#janitor = new Janitor({
       config: this.#config,
@@ -155,11 +195,13 @@ export class Daemon {
       names: this.#names,
       groups: this.#groups,
       endpoints: this.#endpoints,
-      linkCount: () => this.#links.size,
-      onIdle: () => void this.drain(0, 'nobody needed it'),
+      linkCount: () => this.#links.userCount,
+      onIdle: () => void this.#janitorOnIdle(),
     });
     this.#startedBytes = process.memoryUsage.rss();
-    this.#log.info({ directory: this.#config.directory, pid: process.pid, version: VERSION }, 'listening');
+    const { directory, shard } = this.#config;
+    const ofShard = this.#place.count === 1 ? undefined : { shard, shards: this.#place.count };
+    this.#log.info({ directory, ...ofShard, pid: process.pid, version: VERSION }, 'listening');
     await this.#endpoints.apply(this.#contexts.endpoints);
   }
 
@@ -175,8 +217,14 @@ export class Daemon {
 
   /** Reads the configuration file again. Rejects with ERR_TLSHUB_CONFIG when nothing of it was taken; the log has it too. */
   async reload(): Promise<ConfigurationChanges> {
+    this.#supervisor?.reload();
     const report = this.#contexts.reload();
     return { ...report, endpoints: await this.#endpoints.apply(this.#contexts.endpoints) };
+  }
+
+  /** Ends the other shards at once, before this process does. */
+  killShards(): void {
+    this.#supervisor?.kill();
   }
 
   /** What `tlshub status` shows. */
@@ -188,9 +236,12 @@ export class Daemon {
       node: process.version,
       directory: this.#config.directory,
       generation: this.#handles.generation,
+      shard: this.#place.shard,
+      shardCount: this.#place.count,
       uptimeMs: Date.now() - this.#startedAtMs,
+      idleMs: this.#janitor?.idleMs() ?? 0,
       draining: this.#draining !== undefined,
-      links: this.#links.size,
+      links: this.#links.userCount,
       lanes: this.#lanes.size,
       sessions: {
         ...this.#table.counts(),
@@ -208,9 +259,17 @@ export class Daemon {
     };
   }
 
+  /** Nobody has needed this process; the shards end together. */
+  async #janitorOnIdle(): Promise<void> {
+    if (this.#links.isSupervised) return;
+    if (this.#place.count > 1 && !(await this.#supervisor?.areIdle(this.#config.idleExitMs))) return;
+    void this.drain(0, 'nobody needed it');
+  }
+
   async #drain(deadlineMs: number, reason: string): Promise<void> {
     this.#log.info({ deadlineMs, reason, lanes: this.#lanes.size }, 'draining');
     await this.#listener?.close();
+    const shardsEnd = this.#supervisor?.drain(deadlineMs);
     this.#pool.drain();
     this.#groups.drain();
     this.#endpoints.drain(() => this.#lanesFinished?.());
@@ -227,6 +286,8 @@ export class Daemon {
     // The lanes' last words leave before the links do.
     await this.#lanesEnd(LAST_WORDS_MS);
     this.#janitor?.stop();
+    await shardsEnd;
+    this.#claims.close();
     setImmediate(() => {
       for (const link of this.#links.all()) link.close(error);
       this.#log.info({ reason }, 'ended');
@@ -272,6 +333,8 @@ export class Daemon {
         runner: this.#runner,
         log: this.#log,
         config: this.#config,
+        place: this.#place,
+        claims: this.#claims,
         linkOf: (processId) => this.#links.get(processId),
         status: () => this.status(),
         reload: () => this.reload(),
@@ -288,6 +351,7 @@ export class Daemon {
         this.#endpoints.linkOnClose(closed);
         this.#links.remove(closed);
         this.#blobs.forget(closed);
+        this.#claims.forget(closed);
       },
     });
     link.receive(bytes);
@@ -297,7 +361,10 @@ export class Daemon {
     this.#log.debug({ session: session.id, reason: session.closeReason }, 'session closed');
     addTraffic(this.#closedTraffic, session);
     // A session with a life of its own may still have something to read; it revokes by itself.
-    if (session.named === undefined) this.#handles.revoke(session);
+    if (session.named === undefined) {
+      this.#handles.revoke(session);
+      this.#claims.release(session);
+    }
     this.#lanesFinished?.();
   }
 }

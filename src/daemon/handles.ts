@@ -6,16 +6,22 @@ import type { Session } from './session.ts';
 
 const HANDLE_PATTERN = /^tlshub1\.([0-9a-f]{16})\.([0-9a-f]{32})$/;
 
+const GENERATION_BYTES = 7;
 const SECRET_BYTES = 16;
 const SECRETS_AT_ONCE = 256;
 
 /** The handles of one run of the daemon. */
 export class Handles {
-  /** 64 random bits in hexadecimal that name this run of the daemon. */
-  readonly generation = randomBytes(8).toString('hex');
+  /** Names this run of the daemon: the shard in two hexadecimal digits, then 56 random bits in 14. */
+  readonly generation: string;
   readonly #sessions = new Map<string, Session>();
   /** Random bytes that no secret was made of yet. */
   #random = Buffer.alloc(0);
+
+  /** @param shard which of the directory's daemon processes this is */
+  constructor(shard = 0) {
+    this.generation = `${shard.toString(16).padStart(2, '0')}${randomBytes(GENERATION_BYTES).toString('hex')}`;
+  }
 
   /** A new handle for a session, in place of an older one; good until it is revoked, or the session begins to close. */
   issue(session: Session): string {

@@ -44,6 +44,11 @@ export class Janitor {
     );
   }
 
+  /** Milliseconds in which nobody has needed the daemon. */
+  idleMs(nowMs = Date.now()): number {
+    return nowMs - this.#neededAtMs;
+  }
+
   /** One sweep. */
   sweep(nowMs: number): void {
     this.#options.pool.sweepIdle(nowMs);

@@ -23,6 +23,7 @@ import { Relay } from './relay.ts';
 import { ReplyTexts } from './reply-texts.ts';
 import type { Session } from './session.ts';
 import type { SessionTable } from './session-table.ts';
+import type { ShardPlace } from './shards/shard-place.ts';
 import { resetSocketSettings } from './socket-settings.ts';
 import { ticketName } from './ticket-cache.ts';
 import { type OnOpenEvent, OpenFailure, type Upstream } from './upstream.ts';
@@ -39,6 +40,7 @@ interface LaneDeskOptions {
   names: Names;
   upstream: Upstream;
   contexts: Contexts;
+  place: ShardPlace;
   /** The link with this process id, when its hello has come or comes within the time a hello may take. */
   awaitLink(processId: string, timeoutMs: number): Promise<LinkPeer | undefined>;
 }
@@ -127,6 +129,7 @@ export class LaneDesk {
     abandoned: AbandonSignal,
   ): Promise<Leased | Joined> {
     const { key, wait: waitMs, named } = call;
+    if (named === undefined) this.#options.place.refuseKey(key);
     const context = contextOf(key, uid, this.#options.contexts);
     if (context === undefined && !this.#options.upstream.knowsTrust(key))
       throw new TlshubError('ERR_TLSHUB_BLOB_MISSING');
@@ -140,7 +143,8 @@ export class LaneDesk {
   }
 
   async #attach(uid: number, call: AttachCall, abandoned: AbandonSignal): Promise<Leased | Joined> {
-    const { handles, table, names } = this.#options;
+    const { handles, table, names, place } = this.#options;
+    if (looksLikeHandle(call.handle)) place.refuseHandle(call.handle);
     const named = looksLikeHandle(call.handle)
       ? handles.peek(call.handle)?.named
       : names.get(uid, call.handle);

@@ -47,6 +47,8 @@ export class LinkPeer {
   /** Lanes of the process whose request is being served, by number; aborted when the process is gone. */
   readonly openings = new Map<number, Abandonment>();
   processId = '';
+  /** The first of several daemon processes looks after this one by this link. */
+  supervises = false;
   closed = false;
   readonly #options: LinkPeerOptions;
   readonly #connection: MessageConnection;

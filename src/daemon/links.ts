@@ -12,6 +12,18 @@ export class Links {
     return this.#byProcess.size;
   }
 
+  /** Linked processes that want something, and are not the first shard. */
+  get userCount(): number {
+    let count = 0;
+    for (const { supervises } of this.#byProcess.values()) if (!supervises) count += 1;
+    return count;
+  }
+
+  /** True while the first shard looks after this one. */
+  get isSupervised(): boolean {
+    return this.userCount < this.size;
+  }
+
   /** All links. */
   all(): LinkPeer[] {
     return [...this.#byProcess.values()];

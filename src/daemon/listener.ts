@@ -27,11 +27,15 @@ export interface Peer {
 export interface ListenerOptions {
   /** Absolute path; made when it does not exist. */
   readonly directory: string;
+  /** Which of the directory's daemon processes this is; default the first. */
+  readonly shard?: number;
   /** Whether the uid of each connecting process is checked; without, the mode of the directory is the only guard. */
   readonly checkPeerCredentials: boolean;
   /** Most connections at one time. */
   readonly maxConnections: number;
   readonly log: Logger;
+  /** What must be done before anybody can connect, with the lock held. */
+  prepare?(): Promise<void>;
   /** Takes over an admitted connection, half-open ones allowed. */
   onConnection(socket: Socket, peer: Peer): void;
   /** Takes over a connection of our uid that a limit refuses, to say so and end it; by default it is destroyed. */
@@ -62,13 +66,14 @@ export class Listener {
    * ERR_TLSHUB_SOCKET_PATH, or ERR_TLSHUB_PEER_CREDENTIALS when peers are to be checked and cannot be.
    */
   static async open(options: ListenerOptions): Promise<Listener> {
-    const { directory } = options;
-    socketPath(directory);
+    const { directory, shard } = options;
+    socketPath(directory, shard);
     ensurePrivateDirectory(directory);
     const lock = takeLock(options);
     const listener = new Listener(options, lock);
     try {
-      if (lock !== undefined) removeLeftovers(directory);
+      if (lock !== undefined) removeLeftovers(directory, shard);
+      await options.prepare?.();
       await listener.#listen();
       listener.#watch();
       return listener;
@@ -80,7 +85,7 @@ export class Listener {
 
   /** Path of the socket. */
   get path(): string {
-    return socketPath(this.#options.directory);
+    return socketPath(this.#options.directory, this.#options.shard);
   }
 
   /**
@@ -98,8 +103,8 @@ export class Listener {
   }
 
   async #listen(): Promise<void> {
-    const { directory } = this.#options;
-    const temporary = temporaryPath(directory);
+    const { directory, shard } = this.#options;
+    const temporary = temporaryPath(directory, shard);
     const server = createServer({ allowHalfOpen: true }, (socket) => this.#serverOnConnection(socket));
     await new Promise<void>((resolve, reject) => {
       server.once('error', reject);
@@ -109,7 +114,8 @@ export class Listener {
     server.on('error', (error) => this.#serverOnError(error));
     this.#server = server;
     chmodSync(temporary, 0o600);
-    this.#placed = await PlacedSocket.place(this.path, temporary, () => alreadyRunning(directory));
+    const inUse = () => alreadyRunning(directory, shard);
+    this.#placed = await PlacedSocket.place(this.path, temporary, inUse, shard);
   }
 
   /** Notices when the socket is removed, as cleaners of temporary directories do. */
@@ -214,9 +220,9 @@ export function maxDescriptor(hasNative: boolean): number {
 }
 
 /** The lock, or `undefined` where native calls are not to be had and the operator has agreed to do without. */
-function takeLock({ directory, checkPeerCredentials, log }: ListenerOptions): DaemonLock | undefined {
+function takeLock({ directory, shard, checkPeerCredentials, log }: ListenerOptions): DaemonLock | undefined {
   try {
-    return DaemonLock.take(directory);
+    return DaemonLock.take(directory, shard);
   } catch (error) {
     if (checkPeerCredentials || codeOf(error) !== 'ERR_TLSHUB_PEER_CREDENTIALS') throw error;
     log.warn({ err: error }, 'no native calls: the mode of the directory is the only guard');

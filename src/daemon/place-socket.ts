@@ -8,18 +8,20 @@ import { codeOf, TlshubError } from '../errors.ts';
 import { directoryError } from '../link/private-directory.ts';
 import { probeSocket } from '../link/probe-socket.ts';
 
-/** As long as the socket's own name, so that it fits wherever that fits. */
-const TEMPORARY_NAME = /^\.[0-9a-f]{10}$/;
+/** Temporary names: the shard in two digits. As long as the socket's own name, so that it fits wherever that fits. */
+const TEMPORARY_NAME = /^\.([0-9a-f]{2})[0-9a-f]{8}$/;
 
 /** A path in the directory under which nothing is yet. */
-export function temporaryPath(directory: string): string {
-  return join(directory, `.${randomBytes(5).toString('hex')}`);
+export function temporaryPath(directory: string, shard = 0): string {
+  return join(directory, `.${shard.toString(16).padStart(2, '0')}${randomBytes(4).toString('hex')}`);
 }
 
-/** Removes the temporary sockets of daemons that died while they started. Only for the holder of the lock. */
-export function removeLeftovers(directory: string): void {
+/** Removes the temporary sockets of a shard that died while it started. Only for the holder of its lock. */
+export function removeLeftovers(directory: string, shard = 0): void {
   for (const entry of readdirSync(directory, { withFileTypes: true })) {
-    if (entry.isSocket() && TEMPORARY_NAME.test(entry.name)) removeIfThere(join(directory, entry.name));
+    const owner = entry.isSocket() ? TEMPORARY_NAME.exec(entry.name)?.[1] : undefined;
+    if (owner !== undefined && Number.parseInt(owner, 16) === shard)
+      removeIfThere(join(directory, entry.name));
   }
 }
 
@@ -39,11 +41,12 @@ export class PlacedSocket {
    * @param path the public name
    * @param temporary where the socket was bound, in the same directory; the name is gone afterwards
    * @param inUse makes the error for a name on which somebody listens
+   * @param shard whose temporary names are used
    */
-  static async place(path: string, temporary: string, inUse: () => Error): Promise<PlacedSocket> {
+  static async place(path: string, temporary: string, inUse: () => Error, shard = 0): Promise<PlacedSocket> {
     try {
       const inode = inodeOf(temporary);
-      while (!linkIfFree(temporary, path)) await removeStale(path, inUse);
+      while (!linkIfFree(temporary, path)) await removeStale(path, inUse, shard);
       return new PlacedSocket(path, inode ?? 0);
     } catch (error) {
       // What `inUse` made is as it is to be; whatever else is no error of ours comes from the file system.
@@ -75,7 +78,7 @@ function linkIfFree(from: string, to: string): boolean {
   }
 }
 
-async function removeStale(path: string, inUse: () => Error): Promise<void> {
+async function removeStale(path: string, inUse: () => Error, shard: number): Promise<void> {
   const stale = lstatSync(path, { throwIfNoEntry: false });
   if (stale === undefined) return;
   if (!stale.isSocket()) {
@@ -84,7 +87,7 @@ async function removeStale(path: string, inUse: () => Error): Promise<void> {
   if ((await probeSocket(path)) === 'listening') throw inUse();
   // Where the host offers no lock, another daemon may have placed its socket since the probe: take the name away first,
   // then look what it was.
-  const aside = temporaryPath(dirname(path));
+  const aside = temporaryPath(dirname(path), shard);
   renameSync(path, aside);
   if (inodeOf(aside) !== stale.ino) linkIfFree(aside, path);
   removeIfThere(aside);

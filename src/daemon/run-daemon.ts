@@ -17,8 +17,13 @@ const EXIT_GRACE_MS = 1_000;
  * with exit code 1; SIGHUP reads the configuration file again. Rejects when it cannot start; with a `readyFd` the starter and the log have been told then.
  * @param config its settings
  * @param readyFd descriptor for one line of JSON, `{"ready":true}` or `{"error":{code,message}}`, closed after it
+ * @param command the program and its arguments that make a daemon with this config, for further shards
  */
-export async function runDaemon(config: DaemonConfig, readyFd?: number): Promise<void> {
+export async function runDaemon(
+  config: DaemonConfig,
+  readyFd?: number,
+  command: readonly string[] = [],
+): Promise<void> {
   process.umask(PRIVATE_UMASK);
   const log = createLogger(config.logLevel);
   process.on('uncaughtException', (error) => {
@@ -27,7 +32,7 @@ export async function runDaemon(config: DaemonConfig, readyFd?: number): Promise
   });
   try {
     protectMemory(config, log);
-    const daemon = new Daemon(config, log);
+    const daemon = new Daemon(config, log, command);
     drainOnSignals(daemon, log);
     reloadOnHangup(daemon);
     await daemon.start();
@@ -59,6 +64,7 @@ function drainOnSignals(daemon: Daemon, log: Logger): void {
     signals += 1;
     if (signals > 1) {
       log.warn({ signal }, 'the daemon ends at once: a second signal');
+      daemon.killShards();
       process.exit(1);
     }
     void daemon.drain(undefined, signal);

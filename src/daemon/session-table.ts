@@ -1,5 +1,6 @@
 // All sessions of the daemon, one list per state. `move` is the only writer of a session's state, so the lists and
 // the counts that status shows are always true.
+import { sessionIdPrefix } from '../protocol/shard.ts';
 import { SESSION_STATES, type Session, type SessionState } from './session.ts';
 
 /** The sessions by id and by state. */
@@ -12,11 +13,17 @@ export class SessionTable {
     detached: new Set(),
     lingering: new Set(),
   };
+  readonly #idPrefix: string;
   #nextId = 1;
+
+  /** @param shard which of the directory's daemon processes this is */
+  constructor(shard = 0) {
+    this.#idPrefix = sessionIdPrefix(shard);
+  }
 
   /** An id that no session of this daemon had before. */
   nextId(): string {
-    return `s${this.#nextId++}`;
+    return `${this.#idPrefix}${this.#nextId++}`;
   }
 
   /** Takes a new session in, in the state it has. */

@@ -16,7 +16,12 @@ export interface StatusReport {
   node: string;
   directory: string;
   generation: string;
+  /** Which of the directory's daemon processes this is, and how many there are. */
+  shard: number;
+  shardCount: number;
   uptimeMs: number;
+  /** Time in which nobody has needed this process. */
+  idleMs: number;
   draining: boolean;
   links: number;
   lanes: number;
@@ -146,8 +151,12 @@ export function countNamed(all: ReadonlySet<NamedSession>): Record<'named' | 'pa
  */
 export function describeMemory(atStart: number, sessions: number): Record<string, number> {
   const { rss, heapUsed, external } = process.memoryUsage();
-  const perSession = sessions === 0 ? 0 : Math.max(0, Math.round((rss - atStart) / sessions));
-  return { rss, heapUsed, external, atStart, perSession };
+  return { rss, heapUsed, external, atStart, perSession: bytesPerSession(rss, atStart, sessions) };
+}
+
+/** What one of so many sessions takes, of the resident memory beyond that at the start. */
+export function bytesPerSession(rss: number, atStart: number, sessions: number): number {
+  return sessions === 0 ? 0 : Math.max(0, Math.round((rss - atStart) / sessions));
 }
 
 function withoutSecrets(key: SessionKey): Record<string, unknown> {

@@ -8,6 +8,11 @@ import { MAX_SOCKET_PATH_BYTES } from '../protocol/limits.ts';
 /** Name of the socket in its directory. No other name made there for a socket may be longer. */
 export const SOCKET_NAME = 'tlshub.sock';
 
+/** Name of the socket of one of several daemon processes (shards); the first has {@link SOCKET_NAME}. */
+export function socketName(shard: number): string {
+  return shard === 0 ? SOCKET_NAME : `tlshub.s${shard}`;
+}
+
 /** sun_path is 4 bytes shorter on macOS (unix(4)). */
 const MAX_PATH_BYTES = process.platform === 'darwin' ? MAX_SOCKET_PATH_BYTES - 4 : MAX_SOCKET_PATH_BYTES;
 
@@ -33,10 +38,12 @@ export function socketDirectory(env: NodeJS.ProcessEnv = process.env): string {
 /**
  * The path of the socket. Throws ERR_TLSHUB_SOCKET_PATH when it is longer than a Unix socket allows (unix(7)).
  * @param directory the absolute directory of the socket
+ * @param shard which of the directory's daemon processes; default the first
  */
-export function socketPath(directory: string): string {
-  const path = join(directory, SOCKET_NAME);
-  const bytes = Buffer.byteLength(path);
+export function socketPath(directory: string, shard = 0): string {
+  const path = join(directory, socketName(shard));
+  // All or none: a directory in which only some of the sockets fit would fail later.
+  const bytes = Buffer.byteLength(join(directory, SOCKET_NAME));
   if (bytes > MAX_PATH_BYTES) {
     throw new TlshubError(
       'ERR_TLSHUB_SOCKET_PATH',

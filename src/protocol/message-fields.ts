@@ -26,7 +26,7 @@ export const endpointId = v.pipe(v.number(), v.safeInteger(), v.minValue(1));
 /** Chosen by the daemon; the answer repeats it. */
 export const questionId = v.pipe(v.number(), v.safeInteger(), v.minValue(1));
 /** The daemon's name of a session. */
-export const sessionId = v.pipe(v.string(), v.regex(/^s[1-9][0-9]*$/, 'is not a session id'));
+export const sessionId = v.pipe(v.string(), v.regex(/^s(?:[1-9]\d?-)?[1-9]\d*$/, 'is not a session id'));
 
 /** Settings of the TCP connection that each lease sets anew. */
 export const socketSettings = v.strictObject({

@@ -21,6 +21,7 @@ import { isPlainLease, plainLinkReply, plainRelease, rememberKey } from './plain
 import { serverCalls, serverEvents } from './server-messages.ts';
 import { sessionKeySchema, sha256Schema } from './session-key.ts';
 import { COMMIT_KINDS, SESSION_MODES, sessionNameSchema } from './session-name.ts';
+import { shardCalls } from './shard-messages.ts';
 
 /** Asks for a named session: join it, or open it. The lane is framed then (frame-codec.ts). */
 const namedSettings = v.strictObject({
@@ -163,6 +164,7 @@ export const linkCalls = {
   }),
   ...serverCalls,
   ...endpointCalls,
+  ...shardCalls,
   sessions: v.strictObject({ call: v.literal('sessions'), id: callId }),
   inspect: v.strictObject({ call: v.literal('inspect'), id: callId, session: sessionId }),
   close: v.strictObject({ call: v.literal('close'), id: callId, session: sessionId }),

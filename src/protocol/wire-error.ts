@@ -20,6 +20,7 @@ const PLAIN_PROPERTIES = [
   'opensslErrorStack',
   'path',
   'dest',
+  'shard',
 ] as const;
 
 /**

@@ -1,4 +1,4 @@
-// The wrapper's link to the daemon: one per process and directory, made when first needed and again when it is lost.
+// The wrapper's link to the daemon: one per process, directory and shard, made when first needed and again when it is lost.
 // It carries calls and events; it never keeps the process alive unless an answer is awaited. Lanes name their link by
 // its process id, so a lane may open before the link's hello has been answered.
 import { randomBytes } from 'node:crypto';
@@ -16,8 +16,9 @@ import {
 } from '../protocol/messages.ts';
 import { decodeError } from '../protocol/wire-error.ts';
 import { VERSION } from '../version.ts';
+import { awaitShard } from './await-shard.ts';
 import { connectToDaemon, MAX_ATTEMPTS, meansNoDaemon, meansTryAgain, pauseIfBusy } from './daemon-socket.ts';
-import { startDaemon } from './start-daemon.ts';
+import { forgetShardCount } from './shards.ts';
 
 type CallName = keyof typeof linkCalls;
 type CallParameters<Name extends CallName> = Omit<LinkCallOf<Name>, 'call' | 'id'>;
@@ -67,11 +68,16 @@ interface PendingCall {
 
 const currentLinks = new Map<string, DaemonLink>();
 
+/** What a directory and a shard are known as in {@link currentLinks}. */
+const linkName = (directory: string, shard: number) => (shard === 0 ? directory : `${shard} ${directory}`);
+
 /** One link. Use {@link DaemonLink.for}; a link that was lost stays lost, the next `for` makes another. */
 export class DaemonLink {
   /** 128 random bits in hexadecimal that tie lanes to this link. */
   readonly processId = randomBytes(16).toString('hex');
   readonly directory: string;
+  /** Which of the directory's daemon processes this is the link to. */
+  readonly shard: number;
   /** Settled when the daemon has answered the hello, or cannot be reached. */
   readonly ready: Promise<void>;
   readonly #mayStart: boolean;
@@ -89,8 +95,9 @@ export class DaemonLink {
   readonly #listeners = new Map<number, ListenerHolder>();
   readonly #endpoints = new Map<number, EndpointHolder>();
 
-  private constructor(directory: string, mayStart: boolean) {
+  private constructor(directory: string, mayStart: boolean, shard: number) {
     this.directory = directory;
+    this.shard = shard;
     this.#mayStart = mayStart;
     this.ready = this.#open();
     this.ready.catch((error: Error) => this.#lose(error));
@@ -100,14 +107,16 @@ export class DaemonLink {
    * The process's link for a directory.
    * @param directory where the daemon's socket is
    * @param mayStart whether a daemon is started when none answers (default true)
+   * @param shard which of the directory's daemon processes (default the first)
    */
-  static for(directory: string, mayStart = true): DaemonLink {
-    const current = currentLinks.get(directory);
+  static for(directory: string, mayStart = true, shard = 0): DaemonLink {
+    const name = linkName(directory, shard);
+    const current = currentLinks.get(name);
     // A link that may not start a daemon must not spoil the chance of a caller who wants one.
     if (current !== undefined && (current.#connection !== undefined || current.#mayStart || !mayStart))
       return current;
-    const link = new DaemonLink(directory, mayStart);
-    currentLinks.set(directory, link);
+    const link = new DaemonLink(directory, mayStart, shard);
+    currentLinks.set(name, link);
     return link;
   }
 
@@ -229,14 +238,15 @@ export class DaemonLink {
         if (!this.#mayStart && meansNoDaemon(error)) throw unreachable(this.directory, error);
         if (attempt === MAX_ATTEMPTS || !(meansNoDaemon(error) || meansTryAgain(error))) throw error;
         await pauseIfBusy(error, attempt);
-        if (this.#mayStart) await startDaemon(this.directory);
+        if (this.#mayStart) await awaitShard(this.directory, this.shard);
+        forgetShardCount(this.directory);
       }
     }
   }
 
   #hello(): Promise<void> {
     return new Promise((resolve, reject) => {
-      const socket = connectToDaemon(this.directory);
+      const socket = connectToDaemon(this.directory, { shard: this.shard });
       const connection = new MessageConnection(socket, {
         connectionOnMessage: (message) => this.#receive(message),
         connectionOnClose: (reason) => {
@@ -316,7 +326,9 @@ export class DaemonLink {
 
   /** New lanes use another link; the lanes of this one stay on it, and it closes with the last of them. */
   forget(): void {
-    if (currentLinks.get(this.directory) === this) currentLinks.delete(this.directory);
+    const name = linkName(this.directory, this.shard);
+    if (currentLinks.get(name) === this) currentLinks.delete(name);
+    forgetShardCount(this.directory);
     this.#forgotten = true;
     this.#closeIfUnused();
   }

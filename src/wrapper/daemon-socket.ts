@@ -24,6 +24,8 @@ const BUSY_CODE = 'EAGAIN';
 export interface DaemonSocketOptions {
   /** As for net.connect. */
   allowHalfOpen?: boolean;
+  /** Which of the directory's daemon processes; default the first. */
+  shard?: number;
   /** The directory was found private for the link that is open to the same daemon; default false. */
   checked?: boolean;
 }
@@ -33,9 +35,9 @@ export interface DaemonSocketOptions {
  * ERR_TLSHUB_SOCKET_PATH; other failures are events of the socket.
  */
 export function connectToDaemon(directory: string, options: DaemonSocketOptions = {}): Socket {
-  const { checked = false, ...rest } = options;
+  const { checked = false, shard, ...rest } = options;
   if (!checked) recheckPrivateDirectory(directory);
-  return connect({ path: socketPath(directory), ...rest });
+  return connect({ path: socketPath(directory, shard), ...rest });
 }
 
 /** True when no daemon listens on the socket. */

@@ -8,11 +8,13 @@ import { decodeLine, LineDecoder, lineText } from '../protocol/line-codec.ts';
 import { type LaneReply, type OpenEvent, parseOpenEvent } from '../protocol/messages.ts';
 import type { SessionKey } from '../protocol/session-key.ts';
 import type { CommitKind } from '../protocol/session-name.ts';
+import { MAX_SHARDS } from '../protocol/shard.ts';
 import { DaemonLink, type LaneEnd, type LaneHolder } from './daemon-link.ts';
 import { connectToDaemon, MAX_ATTEMPTS, meansNoDaemon, meansTryAgain, pauseIfBusy } from './daemon-socket.ts';
 import { knownReply, readReply } from './known-replies.ts';
 import { type StreamHandle, takeHandle } from './lane-handle.ts';
 import type { SocketSettings } from './resolve-request.ts';
+import { forgetShardCount, shardFor } from './shards.ts';
 import type { NamedSettings } from './sharing-options.ts';
 
 /** What a lane is wanted for. */
@@ -89,7 +91,11 @@ class HeldNews implements LaneHolder {
 const ASKS_AGAIN: ReadonlySet<string | undefined> = new Set([
   'ERR_TLSHUB_BLOB_MISSING',
   'ERR_TLSHUB_DRAINING',
+  'ERR_TLSHUB_OTHER_SHARD',
 ]);
+
+/** Milliseconds before the second attempt at a shard that another one names; each further one waits longer. */
+const REDIRECT_PAUSE_MS = 5;
 
 /** Who wants a lane. */
 export interface LaneRequester extends LaneHolder {
@@ -145,10 +151,12 @@ export class LaneOpening {
 
   async #run(): Promise<OpenLane> {
     let blobSentBy: DaemonLink | undefined;
+    let toldShard: number | undefined;
     for (let attempt = 1; ; attempt++) {
       const target = this.#target;
       const own = target.call === 'attach' ? target.link : undefined;
-      const link = own ?? DaemonLink.for(this.#directory);
+      const link =
+        own ?? DaemonLink.for(this.#directory, true, toldShard ?? shardFor(this.#directory, target));
       this.#hold(link);
       const news = new HeldNews(this.#holder);
       const lane = link.addLane(news);
@@ -172,7 +180,12 @@ export class LaneOpening {
         if (attempt === MAX_ATTEMPTS) throw error;
         // What the peer refused is not tried again, whatever its code.
         if (error instanceof LaneRefusal && !ASKS_AGAIN.has(error.code)) throw error;
-        if (meansNoDaemon(error)) {
+        toldShard = undefined;
+        if (codeOf(error) === 'ERR_TLSHUB_OTHER_SHARD') {
+          toldShard = shardIn(error);
+          forgetShardCount(this.#directory);
+          await new Promise((resolve) => setTimeout(resolve, REDIRECT_PAUSE_MS * (attempt - 1)));
+        } else if (meansNoDaemon(error)) {
           // The link starts the daemon; when it found one that has gone since, the next link will.
           await link.ready.catch(unlessLost);
           if (link.lost) link.forget();
@@ -208,6 +221,7 @@ export class LaneOpening {
     return new Promise((resolve, reject) => {
       const carrier = connectToDaemon(this.#directory, {
         allowHalfOpen: true,
+        shard: link.shard,
         // The link of the offer is open: what was checked for it has not changed.
         checked: this.#target.call === 'attach' && this.#target.link !== undefined,
       });
@@ -277,6 +291,14 @@ export class LaneOpening {
       socket: target.socket,
     };
   }
+}
+
+/** The shard that a refusal names. */
+function shardIn(error: unknown): number | undefined {
+  const shard = error instanceof LaneRefusal ? error.reply.error.shard : undefined;
+  return typeof shard === 'number' && Number.isInteger(shard) && shard >= 0 && shard < MAX_SHARDS
+    ? shard
+    : undefined;
 }
 
 /** Failures of the Unix socket are tlshub's own trouble: an application knows their codes as those of its peer. */

@@ -3,6 +3,7 @@ import { codeOf } from '../errors.ts';
 import { socketDirectory } from '../link/socket-path.ts';
 import type { SessionReport } from '../protocol/session-report.ts';
 import { DaemonLink } from './daemon-link.ts';
+import { shardCount } from './shards.ts';
 
 /** One session. */
 export type SessionInfo = SessionReport;
@@ -12,8 +13,14 @@ export type SessionInfo = SessionReport;
  * or ERR_TLSHUB_DAEMON_LOST.
  */
 export async function sessions(): Promise<SessionInfo[]> {
+  const directory = socketDirectory();
+  const shards = Array.from({ length: shardCount(directory) }, (_, shard) => sessionsOf(directory, shard));
+  return (await Promise.all(shards)).flat();
+}
+
+async function sessionsOf(directory: string, shard: number): Promise<SessionInfo[]> {
   try {
-    const reply = await DaemonLink.for(socketDirectory(), false).call('sessions', {});
+    const reply = await DaemonLink.for(directory, false, shard).call('sessions', {});
     return reply.sessions as SessionInfo[];
   } catch (error) {
     if (codeOf(error) === 'ERR_TLSHUB_DAEMON_UNREACHABLE') return [];

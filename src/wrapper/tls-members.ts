@@ -175,7 +175,7 @@ const METHODS = {
     const known = this.remoteTls?.knownKeyingMaterial(length, label, context);
     if (known !== undefined) return known;
     const { link, lane } = this.lease;
-    const reply = callBlocking(socketPath(link.directory), 'export', {
+    const reply = callBlocking(socketPath(link.directory, link.shard), 'export', {
       process: link.processId,
       lane,
       length,

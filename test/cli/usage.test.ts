@@ -35,7 +35,7 @@ test('the help of daemon shows every setting with its default', async () => {
   }
   const settings = NUMBER_FLAGS.map(({ field }) => field as string);
   const numbers = Object.keys(DEFAULT_CONFIG).filter(
-    (field) => !['configFile', 'peerCredentials', 'logLevel'].includes(field),
+    (field) => !['configFile', 'peerCredentials', 'logLevel', 'shards', 'shard'].includes(field),
   );
   assert.deepEqual(settings.sort(), numbers.sort(), 'every setting has a flag');
 });

@@ -108,6 +108,9 @@ export const LINK_CALL_SAMPLES: Readonly<Record<string, Readonly<Record<string, 
   status: { call: 'status', id: 13 },
   reload: { call: 'reload', id: 19 },
   drain: { call: 'drain', id: 14, deadline: 1_000 },
+  supervise: { call: 'supervise', id: 30, shards: 3, version: '0.1.0' },
+  claimName: { call: 'claimName', id: 31, name: 'billing', shard: 2 },
+  disclaimName: { call: 'disclaimName', id: 32, name: 'billing' },
 };
 
 /** Events. */

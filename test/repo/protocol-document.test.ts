@@ -141,6 +141,7 @@ const NOT_ON_THE_WIRE = new Set([
   'ERR_TLSHUB_DIRECTORY',
   'ERR_TLSHUB_PEER_CREDENTIALS',
   'ERR_TLSHUB_SOCKET_PATH',
+  'ERR_TLSHUB_START_FAILED',
 ]);
 
 test('the codes are those that the daemon gives, and each call names only codes that there are', () => {

@@ -3,7 +3,10 @@ import assert from 'node:assert/strict';
 import { before, test } from 'node:test';
 import { connect } from 'node:tls';
 import { fileScope } from '#helpers/scope.js';
+import { startShards } from '#helpers/shards.js';
+import { ShardLink } from '#src/daemon/shards/shard-link.js';
 import { linkCalls } from '#src/protocol/messages.js';
+import { VERSION } from '#src/version.js';
 import { type Arena, makeArena } from '../fuzz/arena.ts';
 import {
   identityOf,
@@ -85,8 +88,19 @@ before(async () => {
   const { reply: open } = await arena.lane(link, 7);
   await call('close', { session: open.session });
   await serve();
+  await call('claimName', { name: 'elsewhere', shard: 1 });
+  await call('disclaimName', { name: 'elsewhere' });
+  await supervise();
   await call('drain', { deadline: 0 });
 });
+
+/** What the first of two shards says to the second. */
+async function supervise(): Promise<void> {
+  const { directory } = await startShards(scope, 2);
+  const second = await ShardLink.open(directory, 1, { shardOnLost: () => {} });
+  replies.set('supervise', await second.call('supervise', { shards: 2, version: VERSION }));
+  second.close();
+}
 
 /** The calls about servers: two clients, of which one is declined and the other handed off. */
 async function serve(): Promise<void> {

@@ -1,6 +1,6 @@
 // `tlshub close ID`: ends one session.
 import type { Command } from 'commander';
-import { type ClientFlags, clientCommand, examples, openLink } from '../client.ts';
+import { type ClientFlags, clientCommand, examples, openLinkOf } from '../client.ts';
 import { printResult } from '../output.ts';
 import { parseSessionId } from '../units.ts';
 
@@ -13,7 +13,7 @@ export function closeCommand(): Command {
 }
 
 async function closeAction(id: string, flags: ClientFlags): Promise<void> {
-  const link = await openLink(flags);
+  const link = await openLinkOf(id, flags);
   await link.call('close', { session: id });
   printResult({ closed: id }, undefined, flags);
 }

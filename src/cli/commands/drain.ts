@@ -1,6 +1,7 @@
 // `tlshub drain`: begins the end of the daemon and returns at once.
 import type { Command } from 'commander';
-import { type ClientFlags, clientCommand, examples, openLink } from '../client.ts';
+import { shardsToEnd } from '../ask-shards.ts';
+import { type ClientFlags, clientCommand, examples } from '../client.ts';
 import { printResult } from '../output.ts';
 import { parseDuration } from '../units.ts';
 
@@ -21,7 +22,6 @@ ${examples({ 'tlshub drain --deadline 10m': 'replace the daemon without disturbi
 }
 
 async function drainAction({ deadline, ...flags }: ClientFlags & { deadline?: number }): Promise<void> {
-  const link = await openLink(flags);
-  await link.call('drain', { deadline });
+  for (const { link } of await shardsToEnd(flags)) await link.call('drain', { deadline });
   printResult({ draining: true }, undefined, flags);
 }

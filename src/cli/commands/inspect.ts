@@ -1,6 +1,6 @@
 // `tlshub inspect ID`: everything about one session that is not secret.
 import type { Command } from 'commander';
-import { type ClientFlags, clientCommand, examples, openLink } from '../client.ts';
+import { type ClientFlags, clientCommand, examples, openLinkOf } from '../client.ts';
 import { printResult, record } from '../output.ts';
 import { parseSessionId } from '../units.ts';
 
@@ -13,7 +13,7 @@ export function inspectCommand(): Command {
 }
 
 async function inspectAction(id: string, flags: ClientFlags): Promise<void> {
-  const link = await openLink(flags);
+  const link = await openLinkOf(id, flags);
   const { session } = await link.call('inspect', { session: id });
   printResult(session, record(session as Record<string, unknown>), flags);
 }

@@ -1,6 +1,8 @@
 // `tlshub reload`: lets the daemon read its configuration file again; sessions and ports stay as they are.
 import type { Command } from 'commander';
-import { type ClientFlags, clientCommand, examples, openLink } from '../client.ts';
+import { messageOf, TlshubError } from '../../errors.ts';
+import { askShards, type ShardAnswer } from '../ask-shards.ts';
+import { type ClientFlags, clientCommand, examples } from '../client.ts';
 import { EXIT_CODES } from '../exit-codes.ts';
 import { printRemark, printResult } from '../output.ts';
 
@@ -30,16 +32,33 @@ ${examples({ 'tlshub reload': 'after certificates were renewed', 'tlshub reload 
 }
 
 async function reloadAction(flags: ClientFlags): Promise<void> {
-  const link = await openLink(flags);
-  const { file, added, changed, removed, endpoints } = (await link.call(
-    'reload',
-    {},
-  )) as unknown as ReloadReply;
-  const reply = { file, added, changed, removed, endpoints };
+  const reply = replyOf(await askShards(flags, 'reload'));
   printResult(reply, describe(reply), flags);
-  for (const { name, reason } of endpoints.failed)
-    printRemark(`endpoint ${name} is not open: ${reason}`, flags);
-  if (endpoints.failed.length > 0) process.exitCode = EXIT_CODES.failed;
+  const { failed } = reply.endpoints;
+  for (const { name, reason } of failed) printRemark(`endpoint ${name} is not open: ${reason}`, flags);
+  if (failed.length > 0) process.exitCode = EXIT_CODES.failed;
+}
+
+/** What has changed, in all processes of the daemon alike. Throws when one of them goes on with what it had. */
+function replyOf(answers: readonly ShardAnswer[]): ReloadReply {
+  const behind = answers.find(({ reply }) => reply === undefined);
+  if (behind !== undefined) {
+    const { shard, error } = behind;
+    const what = `process ${shard} of the daemon goes on with what it had, the others have reloaded`;
+    throw new TlshubError('ERR_TLSHUB_CONFIG', `${what}: ${messageOf(error)}`, { cause: error });
+  }
+  const replies = answers.map(({ reply }) => reply as unknown as ReloadReply);
+  const [first] = replies;
+  const { file = null, added = [], changed = [], removed = [] } = first ?? {};
+  const endpoints = { added: [], changed: [], removed: [], failed: [] } as ReloadReply['endpoints'];
+  // Each endpoint is one process's, the contexts are everybody's.
+  for (const reply of replies) {
+    endpoints.added.push(...reply.endpoints.added);
+    endpoints.changed.push(...reply.endpoints.changed);
+    endpoints.removed.push(...reply.endpoints.removed);
+    endpoints.failed.push(...reply.endpoints.failed);
+  }
+  return { file, added, changed, removed, endpoints };
 }
 
 function describe({ file, endpoints: { failed: _failed, ...endpoints }, ...contexts }: ReloadReply): string {

@@ -1,8 +1,9 @@
 // `tlshub sessions`: the user's sessions in the daemon, one a line.
 import type { Command } from 'commander';
 import type { SessionReport } from '../../protocol/session-report.ts';
-import { type ClientFlags, clientCommand, examples, openLink } from '../client.ts';
-import { printResult, table, valueText } from '../output.ts';
+import { askShards } from '../ask-shards.ts';
+import { type ClientFlags, clientCommand, examples } from '../client.ts';
+import { printRemark, printResult, table, valueText } from '../output.ts';
 
 type Column = readonly [heading: string, show: (session: SessionReport) => string];
 
@@ -55,9 +56,10 @@ ${examples({
 }
 
 async function sessionsAction(flags: ClientFlags): Promise<void> {
-  const link = await openLink(flags);
-  const reply = await link.call('sessions', {});
-  const sessions = reply.sessions as SessionReport[];
+  const answers = await askShards(flags, 'sessions');
+  const sessions = answers.flatMap(({ reply }) => (reply?.sessions ?? []) as SessionReport[]);
+  for (const { shard, reply } of answers)
+    if (reply === undefined) printRemark(`process ${shard} of the daemon does not answer`, flags);
   const rows = sessions.map((session) => COLUMNS.map(([, show]) => show(session)));
   const heading = COLUMNS.map(([text]) => text);
   printResult(sessions, rows.length === 0 ? 'no sessions' : table(heading, rows), flags);

@@ -1,8 +1,9 @@
 // `tlshub status`: what the daemon tells about itself.
 import type { Command } from 'commander';
 import type { EndpointReport } from '../../protocol/endpoint-report.ts';
-import { type ClientFlags, clientCommand, examples, openLink } from '../client.ts';
-import { bytesText, printResult, record, table } from '../output.ts';
+import { askShards, openSessions, type ShardLine, sumStatus } from '../ask-shards.ts';
+import { type ClientFlags, clientCommand, examples } from '../client.ts';
+import { bytesText, printResult, record, table, valueText } from '../output.ts';
 
 /** The verb `status`. */
 export function statusCommand(): Command {
@@ -18,19 +19,31 @@ export function statusCommand(): Command {
 }
 
 async function statusAction(flags: ClientFlags): Promise<void> {
-  const link = await openLink(flags);
-  const { status } = await link.call('status', {});
+  const status = sumStatus(await askShards(flags, 'status'));
   const {
     servers = [],
     endpoints = [],
+    shards,
     ...rest
-  } = status as Record<string, unknown> & { servers?: ServerLine[]; endpoints?: EndpointReport[] };
-  const tables = [
+  } = status as typeof status & { servers?: ServerLine[]; endpoints?: EndpointReport[] };
+  const text = [
+    record(rest),
+    ...(shards.length === 1 ? [] : [shardsText(shards)]),
     ...(servers.length === 0 ? [] : [serversText(servers)]),
     ...(endpoints.length === 0 ? [] : [endpointsText(endpoints)]),
-  ];
-  const text = [record(rest), ...tables].join('\n');
+  ].join('\n');
   printResult(status, text, flags);
+}
+
+function shardsText(shards: readonly ShardLine[]): string {
+  const rows = shards.map(({ shard, pid, sessions, memory, error, ...rest }) => {
+    if (sessions === undefined) return [`${shard}`, '-', '-', '-', '-', '-', '-', error ?? ''];
+    const { uptimeMs, links = 0, lanes = 0 } = rest;
+    const counts = [links, lanes, openSessions(sessions), sessions.idle ?? 0].map(String);
+    return [`${shard}`, `${pid}`, ...counts, valueText('rss', memory?.rss), valueText('uptimeMs', uptimeMs)];
+  });
+  const heading = ['SHARD', 'PROCESS', 'LINKS', 'LANES', 'SESSIONS', 'IDLE', 'MEMORY', 'UPTIME'];
+  return `\n${table(heading, rows)}`;
 }
 
 /** What is shown of a server; the daemon's `status` tells more. */

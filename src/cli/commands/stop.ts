@@ -3,7 +3,8 @@ import type { Command } from 'commander';
 import { DEFAULT_CONFIG } from '../../daemon/config.ts';
 import { TlshubError } from '../../errors.ts';
 import type { DaemonLink } from '../../wrapper/daemon-link.ts';
-import { type ClientFlags, clientCommand, examples, openLink } from '../client.ts';
+import { shardsToEnd } from '../ask-shards.ts';
+import { type ClientFlags, clientCommand, examples } from '../client.ts';
 import { UsageError } from '../exit-codes.ts';
 import { durationText, printResult } from '../output.ts';
 import { parseDuration } from '../units.ts';
@@ -34,14 +35,16 @@ export function stopCommand(): Command {
 
 async function stopAction({ deadline, now, ...flags }: StopFlags): Promise<void> {
   if (now && deadline !== undefined) throw new UsageError('--now and --deadline exclude each other');
-  const link = await openLink(flags);
-  const { status } = await link.call('status', {});
-  const { pid } = status as { pid?: number };
+  const ending = await shardsToEnd(flags);
+  for (const { link, pid } of ending) await endOne(link, pid, now ? 0 : deadline);
+  printResult({ stopped: true, pid: ending[0]?.pid }, undefined, flags);
+}
+
+async function endOne(link: DaemonLink, pid: number, deadline: number | undefined): Promise<void> {
   const end = endOf(link);
-  const reply = await link.call('drain', { deadline: now ? 0 : deadline });
+  const reply = await link.call('drain', { deadline });
   const deadlineMs = typeof reply.deadline === 'number' ? reply.deadline : DEFAULT_CONFIG.drainDeadlineMs;
-  await within(end, (now ? 0 : (deadline ?? deadlineMs)) + END_GRACE_MS, pid);
-  printResult({ stopped: true, pid }, undefined, flags);
+  await within(end, (deadline ?? deadlineMs) + END_GRACE_MS, pid);
 }
 
 /** Resolves when the daemon has closed the link, the last thing that it does. */

@@ -4,8 +4,8 @@
 import { DaemonLink } from '../../wrapper/daemon-link.ts';
 import { startDaemon } from '../../wrapper/start-daemon.ts';
 
-/** Ends the daemon if the demo is killed before it can. */
-const IDLE_EXIT_FLAGS = ['--idle-exit', '1m'];
+/** It ends if the demo is killed before it can; one process, whose counters are all that there are. */
+const DEMO_FLAGS = ['--idle-exit', '1m', '--shards', '1'];
 
 /** Milliseconds that the daemon may take to end. */
 const END_MS = 5_000;
@@ -23,7 +23,7 @@ export interface PrivateDaemon {
  * @param directory private, and no daemon's yet
  */
 export async function startPrivateDaemon(directory: string): Promise<PrivateDaemon> {
-  await startDaemon(directory, IDLE_EXIT_FLAGS);
+  await startDaemon(directory, DEMO_FLAGS);
   const link = DaemonLink.for(directory, false);
   const status = async () => (await link.call('status', {})).status as { pid: number; counters: Counters };
   const { pid } = await status();

@@ -5,6 +5,7 @@ import type { EndpointKind, EndpointPlace } from '../../protocol/endpoint-place.
 import { decodeError } from '../../protocol/wire-error.ts';
 import { DaemonLink, type EndpointEvent, type EndpointHolder } from '../../wrapper/daemon-link.ts';
 import type { SharedRequest } from '../../wrapper/resolve-request.ts';
+import { shardFor } from '../../wrapper/shards.ts';
 
 /** Where an endpoint listens, as `net.Server.address()` tells it. */
 export type EndpointAddress = { address: string; family: string; port: number } | string;
@@ -56,7 +57,9 @@ export class RemoteEndpoint implements EndpointHolder {
     const { kind, keepHost, unsafeListen, request } = this.#description;
     let blobSentOn: DaemonLink | undefined;
     for (let tries = 1; ; tries++) {
-      const link = DaemonLink.for(this.#directory);
+      // The shard that has the sessions.
+      const shard = shardFor(this.#directory, { call: 'lease', key: request.key, named: undefined });
+      const link = DaemonLink.for(this.#directory, true, shard);
       const endpoint = link.addEndpoint(this);
       this.#use(link, endpoint);
       try {

@@ -18,18 +18,15 @@ export interface SectionRules<Entries extends v.ObjectEntries> {
   refuseContradiction(where: string, section: v.InferOutput<v.ObjectSchema<Entries, undefined>>): void;
 }
 
-/** The document that a text is; throws ERR_TLSHUB_CONFIG with line and column, or for a section that is not known. */
-export function parseToml(text: string, kinds: readonly string[]): TomlTable {
-  let document: TomlTable;
+/** The document that a text is; throws ERR_TLSHUB_CONFIG with line and column. */
+export function parseToml(text: string): TomlTable {
   try {
-    document = parse(text);
+    return parse(text);
   } catch (error) {
     if (!(error instanceof TomlError)) throw error;
     const [what = ''] = messageOf(error).replace('Invalid TOML document: ', '').split('\n');
     throw flaw(`line ${error.line}, column ${error.column}: ${what}`);
   }
-  refuseUnknown(text, document, kinds, 'section', (name) => `[${name}]`);
-  return document;
 }
 
 /**
@@ -73,14 +70,20 @@ function parseSection<Entries extends v.ObjectEntries>(
   throw flaw(`${lineOf(text, key)}"${where}.${key}" must be ${message}`);
 }
 
-/** Throws for the first name that is not known; by own names, for a table may have a key such as "constructor". */
-function refuseUnknown(
+/**
+ * Throws ERR_TLSHUB_CONFIG for the first name of a table that is not known.
+ * @param text of the file, for line numbers
+ * @param what the names are for, in the error
+ * @param show a name as the error has it
+ */
+export function refuseUnknown(
   text: string,
   table: TomlTable,
   known: readonly string[],
   what: string,
   show: (name: string) => string,
 ): void {
+  // By own names, for a table may have a key such as "constructor".
   const unknown = Object.keys(table).find((name) => !known.includes(name));
   if (unknown === undefined) return;
   throw flaw(
@@ -89,7 +92,7 @@ function refuseUnknown(
 }
 
 /** `line N: ` where only one line can be meant, else nothing: the parser does not tell where a key is. */
-function lineOf(text: string, key: string): string {
+export function lineOf(text: string, key: string): string {
   const name = key.replace(/[.*+?^${}()|[\]\\]/g, '\\$&');
   const assignment = new RegExp(`^\\s*\\[*\\s*(["']?)${name}\\1\\s*[=.\\]]`);
   const lines = text.split('\n').flatMap((line, index) => (assignment.test(line) ? [index + 1] : []));

@@ -7,6 +7,7 @@ import type { Handles } from '../handles.ts';
 import type { LeaseRequest, Pool } from '../pool.ts';
 import type { Session } from '../session.ts';
 import type { SessionTable } from '../session-table.ts';
+import type { NameClaims } from '../shards/name-claims.ts';
 import { OpenFailure } from '../upstream.ts';
 import { type NamedOptions, NamedSession, type NamedSessionOwner } from './named-session.ts';
 
@@ -27,14 +28,16 @@ export class Names implements NamedSessionOwner {
   readonly #pool: Pool;
   readonly #table: SessionTable;
   readonly #handles: Handles;
+  readonly #claims: NameClaims;
   readonly #byName = new Map<string, NamedSession>();
   readonly #opening = new Map<string, { request: NameRequest; session: Promise<NamedSession> }>();
   readonly #all = new Set<NamedSession>();
 
-  constructor(options: { pool: Pool; table: SessionTable; handles: Handles }) {
+  constructor(options: { pool: Pool; table: SessionTable; handles: Handles; claims: NameClaims }) {
     this.#pool = options.pool;
     this.#table = options.table;
     this.#handles = options.handles;
+    this.#claims = options.claims;
   }
 
   /** Every named session. */
@@ -49,12 +52,14 @@ export class Names implements NamedSessionOwner {
     return count;
   }
 
-  /** The session of a name. Throws ERR_TLSHUB_NAME_INVALID or ERR_TLSHUB_NAME_UNKNOWN. */
+  /** The session of a name. Throws ERR_TLSHUB_NAME_INVALID, ERR_TLSHUB_NAME_UNKNOWN or ERR_TLSHUB_OTHER_SHARD. */
   get(uid: number, name: string): NamedSession {
     refuseFlaw(name);
     const named = this.#byName.get(keyOf(uid, name));
-    if (named === undefined)
+    if (named === undefined) {
+      this.#claims.refuseElsewhere(uid, name);
       throw new TlshubError('ERR_TLSHUB_NAME_UNKNOWN', `there is no session named "${name}"`);
+    }
     return named;
   }
 
@@ -69,6 +74,7 @@ export class Names implements NamedSessionOwner {
     for (;;) {
       const existing = await this.#existing(key, request);
       if (existing === undefined) {
+        this.#claims.refuseElsewhere(request.uid, request.name);
         const named = await this.#open(key, request);
         await named.admit(request.waitMs, request.abandoned);
         return { named, reused: false };
@@ -118,6 +124,12 @@ export class Names implements NamedSessionOwner {
     this.#byName.set(keyOf(named.session.uid, name), named);
   }
 
+  /** Another session got the name of this one; who has it keeps it, without a name. */
+  unname(named: NamedSession): void {
+    this.#forgetName(named);
+    named.name = null;
+  }
+
   /** Closes what nobody has held for its linger. */
   sweep(nowMs: number): void {
     for (const named of this.#all) {
@@ -134,6 +146,7 @@ export class Names implements NamedSessionOwner {
   namedOnOver(named: NamedSession): void {
     this.#all.delete(named);
     this.#forgetName(named);
+    this.#claims.release(named.session);
     this.#handles.revoke(named.session);
   }
 
@@ -157,7 +170,8 @@ export class Names implements NamedSessionOwner {
     refuseFlaw(name);
     const key = keyOf(uid, name);
     const named = this.#byName.get(key);
-    if (!this.#opening.has(key) && (named === undefined || named.isSpent)) return;
+    const isFree = !this.#opening.has(key) && (named === undefined || named.isSpent);
+    if (isFree && !this.#claims.isHeld(uid, name)) return;
     throw new TlshubError('ERR_TLSHUB_NAME_IN_USE', `another session is named "${name}"`);
   }
 }

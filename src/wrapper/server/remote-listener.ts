@@ -8,6 +8,7 @@ import type { ListenAddress } from '../../protocol/server-key.ts';
 import { decodeError } from '../../protocol/wire-error.ts';
 import { DaemonLink, type ListenerEvent, type ListenerHolder } from '../daemon-link.ts';
 import { MAX_ATTEMPTS } from '../daemon-socket.ts';
+import { shardsForPort } from '../shards.ts';
 import type { ServerDescription } from './server-description.ts';
 
 /** Where a port is, as `net.Server.address()` tells it. */
@@ -77,11 +78,22 @@ export class RemoteListener implements ListenerHolder {
 
   async #open(): Promise<void> {
     let blobsSentOn: DaemonLink | undefined;
+    let shards = this.#shards();
+    let taken: Error | undefined;
     for (let attempt = 1; ; attempt++) {
-      const link = DaemonLink.for(this.#directory);
+      const link = DaemonLink.for(this.#directory, true, shards[0]);
       const listener = link.addListener(this);
       this.#use(link, listener);
       try {
+        await link.ready;
+        // The daemon may have been started just now, as another number of processes.
+        const present = this.#shards();
+        if (taken === undefined && present[0] !== shards[0]) {
+          link.removeListener(listener);
+          this.#use(undefined, 0);
+          shards = present;
+          continue;
+        }
         const { address } = await link.call('listen', {
           listener,
           address: this.#requested,
@@ -103,12 +115,26 @@ export class RemoteListener implements ListenerHolder {
           blobsSentOn = link;
           continue;
         }
+        if (code === 'EADDRINUSE') {
+          taken = moreTelling(taken, error as Error);
+          // Another shard may have the port, with a group to join.
+          shards = shards.slice(1);
+          if (shards.length === 0 || this.#closed) throw taken;
+          attempt -= 1;
+          continue;
+        }
         // A daemon that goes away makes room for the next one.
         const isReplaced = code === 'ERR_TLSHUB_DRAINING' || code === 'ERR_TLSHUB_DAEMON_LOST';
         if (!isReplaced || this.#closed || attempt >= MAX_ATTEMPTS) throw error;
         link.forget();
+        shards = this.#shards();
       }
     }
+  }
+
+  #shards(): number[] {
+    const { name } = this.#description.sharing.group;
+    return shardsForPort(this.#directory, this.#requested, name);
   }
 
   /** The server has told its application of the port: what was offered meanwhile is given to it. */
@@ -266,4 +292,9 @@ export class RemoteListener implements ListenerHolder {
     this.#number = listener;
     if (this.#referenced) link?.holdProcess();
   }
+}
+
+/** Of two refusals of a port: a group that is there says more than a port that is taken. */
+function moreTelling(before: Error | undefined, error: Error): Error {
+  return before === undefined || error.message.length > before.message.length ? error : before;
 }

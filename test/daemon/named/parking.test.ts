@@ -7,6 +7,8 @@ import { createLogger } from '#src/daemon/log.js';
 import type { CommandEnd, CommandOrder } from '#src/daemon/named/command-runner.js';
 import { Names } from '#src/daemon/named/names.js';
 import { Parking, type ParkOrder } from '#src/daemon/named/parking.js';
+import { NameClaims } from '#src/daemon/shards/name-claims.js';
+import { ShardPlace } from '#src/daemon/shards/shard-place.js';
 import { codeOf, TlshubError } from '#src/errors.js';
 import { makePool, UID } from '../real-sessions.ts';
 
@@ -16,7 +18,10 @@ const FAILED: CommandEnd = { failure: undefined, exitCode: 1, ranMs: 5 };
 async function scene(t: TestContext) {
   const { pool, table, key, origin } = await makePool(t, {}, { behaviour: { kind: 'silent' } });
   const handles = new Handles();
-  const names = new Names({ pool, table, handles });
+  const place = new ShardPlace(0, 1);
+  const log = createLogger('silent');
+  const claims = new NameClaims({ directory: '/hub', place, log, sessionOnNameLost: () => {} });
+  const names = new Names({ pool, table, handles, claims });
   const never = new AbortController().signal;
   const session = await pool.openAlone({ uid: UID, key, waitMs: 0, onOpenEvent: () => {} });
   const named = names.adopt(session, 'n', { mode: 'exclusive', messages: 'chunk', lingerMs: 60_000 });
@@ -25,7 +30,7 @@ async function scene(t: TestContext) {
     start: (order: () => CommandOrder | undefined, onEnd: (end: CommandEnd) => void) =>
       void asked.push({ order, onEnd }),
   };
-  const services = { runner, handles, log: createLogger('silent'), directory: '/hub' };
+  const services = { runner, handles, log, directory: '/hub' };
   const park = (changes: Partial<ParkOrder> = {}) => {
     const order = { run: ['prog', 'secret'], cwd: '/', stdio: false, timeoutMs: null, ...changes };
     const parking = new Parking(named, order, services);
