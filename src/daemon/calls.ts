@@ -121,7 +121,7 @@ export const CALL_HANDLERS: { readonly [Name in CallName]: Handler<Name> } = {
   },
 
   setState(_services, link, call) {
-    framedOf(link, call.lane).named.state = Buffer.from(call.state, 'base64');
+    framedOf(link, call.lane).setState(Buffer.from(call.state, 'base64'), true);
     return {};
   },
 

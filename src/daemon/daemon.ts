@@ -141,6 +141,7 @@ export class Daemon {
       gate: this.#gate,
       log,
       maxSessions: config.maxSessions,
+      openOnTrunk: (...args) => this.#lanes.openOnTrunk(...args),
       sessionOnClosed: (session) => this.#sessionOnClosed(session),
     });
     this.#endpoints = new Endpoints({
@@ -217,9 +218,14 @@ export class Daemon {
 
   /** Reads the configuration file again. Rejects with ERR_TLSHUB_CONFIG when nothing of it was taken; the log has it too. */
   async reload(): Promise<ConfigurationChanges> {
-    this.#supervisor?.reload();
     const report = this.#contexts.reload();
     return { ...report, endpoints: await this.#endpoints.apply(this.#contexts.endpoints) };
+  }
+
+  /** As {@link reload}, in the other shards too. */
+  reloadShards(): Promise<ConfigurationChanges> {
+    this.#supervisor?.reload();
+    return this.reload();
   }
 
   /** Ends the other shards at once, before this process does. */

@@ -5,7 +5,7 @@ import type { Socket } from 'node:net';
 import { codeOf, TlshubError } from '../errors.ts';
 import { PROTOCOL_VERSION } from '../protocol/limits.ts';
 import { encodeLine, lineText } from '../protocol/line-codec.ts';
-import { type LaneCall, type LaneReply, parseLaneCall } from '../protocol/messages.ts';
+import { type LaneCall, type LaneReply, parseLaneCall, type TrunkOpening } from '../protocol/messages.ts';
 import { looksLikeHandle } from '../protocol/session-name.ts';
 import { encodeError } from '../protocol/wire-error.ts';
 import { Abandonment, type AbandonSignal } from './abandonment.ts';
@@ -17,18 +17,24 @@ import type { Lease } from './lease.ts';
 import { type LinkPeer, type PeerIdentity, versionMismatch } from './link-peer.ts';
 import type { Logger } from './log.ts';
 import { FramedHolder } from './named/framed-holder.ts';
+import type { FramedLane } from './named/framed-lane.ts';
+import type { NamedSession } from './named/named-session.ts';
 import type { Joined, Names } from './named/names.ts';
+import { OwnLane } from './named/own-lane.ts';
 import type { Leased, Pool } from './pool.ts';
 import { Relay } from './relay.ts';
 import { ReplyTexts } from './reply-texts.ts';
+import { Trunk } from './server/trunk.ts';
+import type { TrunkLane } from './server/trunk-lane.ts';
 import type { Session } from './session.ts';
 import type { SessionTable } from './session-table.ts';
 import type { ShardPlace } from './shards/shard-place.ts';
-import { resetSocketSettings } from './socket-settings.ts';
+import { resetSocketSettings, type SocketSettings } from './socket-settings.ts';
 import { ticketName } from './ticket-cache.ts';
 import { type OnOpenEvent, OpenFailure, type Upstream } from './upstream.ts';
 
 type LeaseCall = Extract<LaneCall, { call: 'lease' }>;
+type TrunkCall = Extract<LaneCall, { call: 'trunk' }>;
 type AttachCall = Extract<LaneCall, { call: 'attach' }>;
 
 interface LaneDeskOptions {
@@ -79,6 +85,10 @@ export class LaneDesk {
     try {
       const call = parseLaneCall(message);
       if (call.protocol !== PROTOCOL_VERSION) throw versionMismatch(call.protocol);
+      if (call.call === 'trunk') {
+        await this.#openTrunk(socket, identity, call);
+        return;
+      }
       const link = await this.#linkOf(call, identity);
       if (link !== undefined) leave = this.#enter(link, call.lane ?? 0, socket, abandoned);
       const found =
@@ -109,14 +119,48 @@ export class LaneDesk {
     };
   }
 
-  async #linkOf(call: LaneCall, identity: PeerIdentity): Promise<LinkPeer | undefined> {
-    if (call.process === undefined) return undefined;
-    if (call.lane === undefined)
-      throw new TlshubError('ERR_TLSHUB_INVALID_CALL', `${call.call}: "lane" is missing`);
-    const link = await this.#options.awaitLink(call.process, this.#options.helloTimeoutMs);
+  /**
+   * Gives a server's session, which nobody holds, to the worker that took it on its trunk.
+   * @param settings of the connection
+   * @param offered what its worker is told besides
+   */
+  openOnTrunk(
+    named: NamedSession,
+    lane: TrunkLane,
+    settings: SocketSettings,
+    offered: Pick<TrunkOpening, 'listener' | 'adopted'>,
+  ): void {
+    const { id, info, leases } = named.session;
+    this.#hold(named, lane, settings, (framed) => {
+      const opening: TrunkOpening = { ...offered, session: id, reused: leases > 0, tls: info, framed };
+      lane.open(opening);
+    });
+  }
+
+  async #openTrunk(socket: Socket, identity: PeerIdentity, call: TrunkCall): Promise<void> {
+    const link = await this.#linkFor(call.process, identity);
+    if (link.trunk !== undefined) throw new TlshubError('ERR_TLSHUB_PROTOCOL', 'the process has a trunk');
+    if (socket.destroyed || link.closed) {
+      socket.destroy();
+      return;
+    }
+    socket.write(encodeLine({ rc: 1 }));
+    link.trunk = new Trunk(socket, link);
+  }
+
+  async #linkFor(processId: string, identity: PeerIdentity): Promise<LinkPeer> {
+    const link = await this.#options.awaitLink(processId, this.#options.helloTimeoutMs);
     if (link === undefined || link.identity.uid !== identity.uid) {
       throw new TlshubError('ERR_TLSHUB_PROTOCOL', 'the lane names a process that has no link');
     }
+    return link;
+  }
+
+  async #linkOf(call: LeaseCall | AttachCall, identity: PeerIdentity): Promise<LinkPeer | undefined> {
+    if (call.process === undefined) return undefined;
+    if (call.lane === undefined)
+      throw new TlshubError('ERR_TLSHUB_INVALID_CALL', `${call.call}: "lane" is missing`);
+    const link = await this.#linkFor(call.process, identity);
     if (link.leases.has(call.lane) || link.openings.has(call.lane))
       throw new TlshubError('ERR_TLSHUB_PROTOCOL', 'the lane number is in use');
     return link;
@@ -201,27 +245,44 @@ export class LaneDesk {
   }
 
   /** A framed lane: the reply says where the stream goes on, frames follow. */
-  #openFramed(lane: Lane, call: LaneCall, { named, reused }: Joined, abandoned: AbandonSignal): void {
-    const { session, options } = named;
-    const { link } = lane.holder;
+  #openFramed(
+    lane: Lane,
+    call: LeaseCall | AttachCall,
+    { named, reused }: Joined,
+    abandoned: AbandonSignal,
+  ): void {
     if (abandoned.aborted) {
       named.dismiss();
       throw new TlshubError('ERR_TLSHUB_NOT_LEASED', 'the holder went away before its session was ready');
     }
-    if (!session.tls.destroyed) resetSocketSettings(session.tls, call.socket);
+    const { id, info, openEvents } = named.session;
+    const commit = (call.call === 'lease' ? call.named?.commit : call.commit) ?? 'auto';
+    // Who waited for the handshake was told of its events as they came.
+    const events = call.call === 'lease' && reused ? [...openEvents] : [];
+    this.#hold(named, new OwnLane(lane), call.socket, (where) => {
+      const { name, mode, ...offsets } = where;
+      const framed = { name, mode, commit, ...offsets };
+      writeReply(lane.socket, call, { rc: 1, session: id, reused, events, tls: info, framed });
+    });
+  }
+
+  /** A process has a session that it was admitted to: `tell` says so, and where the stream goes on; frames follow. */
+  #hold(
+    named: NamedSession,
+    lane: FramedLane,
+    settings: SocketSettings,
+    tell: (where: TrunkOpening['framed']) => void,
+  ): void {
+    const { session, name, options } = named;
+    const { link } = lane.holder;
+    if (!session.tls.destroyed) resetSocketSettings(session.tls, settings);
     const holder = new FramedHolder(named, lane, (over) => {
       this.#leases.delete(over);
       link?.leases.delete(lane.holder.lane);
     });
     const resumedAt = named.join(holder);
-    const commit = (call.call === 'lease' ? call.named?.commit : call.commit) ?? 'auto';
     const state = named.state === null ? null : named.state.toString('base64');
-    const { name } = named;
-    const framed = { name, mode: options.mode, commit, resumedAt, writtenAt: session.bytesToPeer, state };
-    // Who waited for the handshake was told of its events as they came.
-    const events = call.call === 'lease' && reused ? [...session.openEvents] : [];
-    const reply: LaneReply = { rc: 1, session: session.id, reused, events, tls: session.info, framed };
-    writeReply(lane.socket, call, reply);
+    tell({ name, mode: options.mode, resumedAt, writtenAt: session.bytesToPeer, state });
     session.leases += 1;
     session.away = false;
     session.home?.sessionOnLeased(session, link);
@@ -232,7 +293,7 @@ export class LaneDesk {
     if (link?.closed === true) holder.holderOnGone();
   }
 
-  #open(lane: Lane, call: LaneCall, { session, reused }: Leased): void {
+  #open(lane: Lane, call: LeaseCall | AttachCall, { session, reused }: Leased): void {
     const { socket } = lane;
     const { link, pid, uid } = lane.holder;
     session.holder = { pid, uid };

@@ -18,6 +18,7 @@ import type { Abandonment } from './abandonment.ts';
 import { CALL_HANDLERS, type CallServices } from './calls.ts';
 import type { Lease } from './lease.ts';
 import type { Logger } from './log.ts';
+import type { Trunk } from './server/trunk.ts';
 
 /** Who connected: the uid is authority, the pid is for the log. */
 export interface PeerIdentity {
@@ -46,6 +47,8 @@ export class LinkPeer {
   readonly leases = new Map<number, Lease>();
   /** Lanes of the process whose request is being served, by number; aborted when the process is gone. */
   readonly openings = new Map<number, Abandonment>();
+  /** The connection for the sessions of its servers. */
+  trunk: Trunk | undefined;
   processId = '';
   /** The first of several daemon processes looks after this one by this link. */
   supervises = false;
@@ -78,6 +81,11 @@ export class LinkPeer {
     this.#connection.send(event);
   }
 
+  /** The process has said something, here or on its trunk. */
+  showSign(): void {
+    this.#options.onMessage(this);
+  }
+
   /** Ends the link and says why; its leases end as if the process had died. */
   close(reason: Error): void {
     this.#sayWhy(reason);
@@ -85,7 +93,7 @@ export class LinkPeer {
   }
 
   #receive(message: Record<string, unknown>): void {
-    this.#options.onMessage(this);
+    this.showSign();
     if ('event' in message) {
       this.#receiveEvent(message);
       return;
@@ -182,6 +190,7 @@ export class LinkPeer {
     }
     for (const opening of this.openings.values()) opening.abort();
     for (const lease of [...this.leases.values()]) lease.holderOnGone();
+    this.trunk?.linkOnClose();
     this.#options.onClose(this);
   }
 }

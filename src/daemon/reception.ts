@@ -4,6 +4,7 @@
 import type { Socket } from 'node:net';
 import { messageOf, TlshubError } from '../errors.ts';
 import { decodeLine, encodeLine, LineDecoder } from '../protocol/line-codec.ts';
+import { laneCalls } from '../protocol/messages.ts';
 import { plainLeaseIn } from '../protocol/plain-messages.ts';
 import { encodeError } from '../protocol/wire-error.ts';
 import type { PeerIdentity } from './link-peer.ts';
@@ -57,7 +58,7 @@ export function receive(socket: Socket, identity: PeerIdentity, options: Recepti
       leave();
       const message = plainLeaseIn(line) ?? decodeLine(line);
       const rest = decoder.takeRest();
-      if (message.call === 'lease' || message.call === 'attach') {
+      if (typeof message.call === 'string' && Object.hasOwn(laneCalls, message.call)) {
         socket.pause();
         if (rest.length > 0) socket.unshift(rest);
         options.onLane(socket, identity, message);

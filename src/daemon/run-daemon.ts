@@ -75,7 +75,7 @@ function drainOnSignals(daemon: Daemon, log: Logger): void {
 
 function reloadOnHangup(daemon: Daemon): void {
   // What is wrong is in the log, and nothing has changed.
-  process.on('SIGHUP', () => void daemon.reload().catch(() => {}));
+  process.on('SIGHUP', () => void daemon.reloadShards().catch(() => {}));
 }
 
 function tellStarter(readyFd: number | undefined, word: object): void {

@@ -1,6 +1,7 @@
 // What the daemon tells a wrapper about an open TLS session, so that the wrapper can answer every member of
 // tls.TLSSocket without asking again. Reads a TLSSocket; keeps nothing.
 import { X509Certificate } from 'node:crypto';
+import type { Socket } from 'node:net';
 import type { DetailedPeerCertificate, SecureContext, TLSSocket, TlsOptions } from 'node:tls';
 import type { TlsInfo } from '../protocol/messages.ts';
 import { sameText } from './equal-texts.ts';
@@ -17,9 +18,23 @@ const MAX_CHAIN_LENGTH = 32;
  * @param tls a socket after `secureConnect`
  */
 export function describeTls(tls: TLSSocket): TlsInfo {
+  return describe(tls, channelBinding(tls));
+}
+
+/**
+ * Describes a session of a server: without its channel binding, which costs as much as all the rest and which few servers
+ * ask for; who does is answered by the call `export`.
+ */
+export function describeServed(tls: TLSSocket): TlsInfo {
+  return describe(tls, null);
+}
+
+function describe(tls: TLSSocket, exporter: string | null): TlsInfo {
   const chain = peerChain(tls.getPeerCertificate(true));
   const cipher = tls.getCipher() as TlsInfo['cipher'];
   const ephemeral = tls.getEphemeralKeyInfo() as Record<string, string | number> | null;
+  // A server's connection was asked already where it comes from, as what it was before TLS.
+  const socket = (tls as unknown as { _parent?: Socket | null })._parent ?? tls;
   // The last question about the peer's certificate: Node up to 24 forgets the chain when it is asked.
   const peerSent = countIssuers(tls.getPeerX509Certificate());
   return {
@@ -36,16 +51,16 @@ export function describeTls(tls: TLSSocket): TlsInfo {
     ephemeralKeyInfo: ephemeral,
     finished: base64(tls.getFinished()),
     peerFinished: base64(tls.getPeerFinished()),
-    exporter: channelBinding(tls),
+    exporter,
     sharedSigalgs: tls.getSharedSigalgs() as string[],
     resumed: tls.isSessionReused(),
     ticket: null,
     localAddress: tls.localAddress ?? null,
     localPort: tls.localPort ?? null,
     localFamily: tls.localFamily ?? null,
-    remoteAddress: tls.remoteAddress ?? null,
-    remotePort: tls.remotePort ?? null,
-    remoteFamily: tls.remoteFamily ?? null,
+    remoteAddress: socket.remoteAddress ?? tls.remoteAddress ?? null,
+    remotePort: socket.remotePort ?? tls.remotePort ?? null,
+    remoteFamily: socket.remoteFamily ?? tls.remoteFamily ?? null,
   };
 }
 

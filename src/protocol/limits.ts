@@ -31,6 +31,9 @@ export const MAX_FRAME_OFFSET = 2 ** 48 - 1;
 /** Most bytes that one direction of a framed lane may have unacknowledged (or uncredited). */
 export const FRAME_WINDOW_BYTES = 256 * 1024;
 
+/** Numbers of lanes from this one on are the daemon's to give, for the lanes of trunks; a frame carries 32 bits. */
+export const FIRST_TRUNK_LANE = 2 ** 31;
+
 /** Longest message of turn mode where the session sets no limit of its own, in bytes, delimiter or prefix included. */
 export const DEFAULT_MAX_MESSAGE_BYTES = 1024 * 1024;
 

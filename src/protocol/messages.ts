@@ -59,6 +59,12 @@ export const laneCalls = {
     socket: socketSettings,
     commit: v.optional(v.picklist(COMMIT_KINDS)),
   }),
+  /** Makes the connection a trunk: the lanes of all sessions of this process's servers, in frames. */
+  trunk: v.strictObject({
+    call: v.literal('trunk'),
+    protocol: count,
+    process: processId,
+  }),
 } as const;
 
 /** Calls on a link; each carries an `id` that its reply repeats as `reply`. */
@@ -276,6 +282,18 @@ export const laneReplySchema = v.variant('rc', [
   }),
   v.object({ rc: v.literal(-1), error: wireError }),
 ]);
+
+/** What an OPEN frame of a trunk carries as JSON. */
+export interface TrunkOpening {
+  listener: number;
+  /** Another worker had the session before. */
+  adopted: boolean;
+  session: string;
+  reused: boolean;
+  /** Without `certificate` where it is that of the session described before on this trunk. */
+  tls: Omit<TlsInfo, 'certificate'> & Partial<Pick<TlsInfo, 'certificate'>>;
+  framed: Omit<v.InferOutput<typeof framedSchema>, 'commit'>;
+}
 
 /** A lane's reply line. */
 export type LaneReply = v.InferOutput<typeof laneReplySchema>;

@@ -18,53 +18,20 @@ import { decodeError } from '../protocol/wire-error.ts';
 import { VERSION } from '../version.ts';
 import { awaitShard } from './await-shard.ts';
 import { connectToDaemon, MAX_ATTEMPTS, meansNoDaemon, meansTryAgain, pauseIfBusy } from './daemon-socket.ts';
+import type { EndpointHolder, LaneHolder, ListenerHolder } from './link-holders.ts';
+import type { Trunk } from './server/trunk.ts';
 import { forgetShardCount } from './shards.ts';
 
 type CallName = keyof typeof linkCalls;
 type CallParameters<Name extends CallName> = Omit<LinkCallOf<Name>, 'call' | 'id'>;
 
-/** How a lane ended, as the daemon told it; `error` is what node:tls would have given the application. */
-export interface LaneEnd {
-  rc: 0 | -1;
-  error?: Error;
-}
-
-/** The holder of a lane, told what the daemon says about it. */
-export interface LaneHolder {
-  /** The daemon's side of the lane ends; the lane's own end follows, or has come. After rc 0 an rc −1 may come. */
-  linkOnLaneEnd(end: LaneEnd): void;
-  /** The peer sent a session ticket; the buffer is an opaque name of it. */
-  linkOnTicket(ticket: Buffer): void;
-  /** The daemon is shutting down. */
-  linkOnDrain(): void;
-}
-
-/** An event about a server of this process. */
-export type ListenerEvent = Extract<WireEvent, { listener: number }>;
-
-/** An event about an endpoint of this process. */
-export type EndpointEvent = Extract<WireEvent, { endpoint: number }>;
-
-/** A server of this process, told what the daemon says about it. */
-export interface ListenerHolder {
-  linkOnListenerEvent(event: ListenerEvent): void;
-  /** The daemon goes away, or has gone (`error`): the server needs another link. */
-  linkOnDrain(): void;
-  linkOnLost(error: Error): void;
-}
-
-/** An endpoint of this process, told what the daemon says about it. */
-export interface EndpointHolder {
-  linkOnEndpointEvent(event: EndpointEvent): void;
-  /** The daemon goes away, or has gone (`error`): the endpoint needs another link. */
-  linkOnDrain(): void;
-  linkOnLost(error: Error): void;
-}
-
 interface PendingCall {
   resolve(reply: LinkReply): void;
   reject(error: Error): void;
 }
+
+/** Milliseconds in which a link whose trunk is gone may still say why. */
+const LAST_WORDS_MS = 1_000;
 
 const currentLinks = new Map<string, DaemonLink>();
 
@@ -94,6 +61,8 @@ export class DaemonLink {
   readonly #holders = new Map<number, LaneHolder>();
   readonly #listeners = new Map<number, ListenerHolder>();
   readonly #endpoints = new Map<number, EndpointHolder>();
+  /** The connection for the sessions of servers, which lives as long as the link. */
+  #trunk: Trunk | undefined;
 
   private constructor(directory: string, mayStart: boolean, shard: number) {
     this.directory = directory;
@@ -132,6 +101,11 @@ export class DaemonLink {
     return lane;
   }
 
+  /** A holder of a lane whose number the daemon gave. */
+  addTrunkLane(lane: number, holder: LaneHolder): void {
+    this.#holders.set(lane, holder);
+  }
+
   /** Ends the holder's interest in its lane. */
   removeLane(lane: number): void {
     this.#holders.delete(lane);
@@ -143,6 +117,23 @@ export class DaemonLink {
     const listener = this.#nextListener++;
     this.#listeners.set(listener, holder);
     return listener;
+  }
+
+  /** The server of a number. */
+  listenerOf(listener: number): ListenerHolder | undefined {
+    return this.#listeners.get(listener);
+  }
+
+  /** A trunk was opened for the link. */
+  useTrunk(trunk: Trunk): void {
+    this.#trunk = trunk;
+    if (this.#lost !== undefined) trunk.end();
+  }
+
+  /** The trunk is gone. Where the daemon is, the link ends by itself; a trunk that broke ends it. */
+  trunkOnLost(error: Error | undefined): void {
+    const cause = error instanceof TlshubError ? error : new TlshubError('ERR_TLSHUB_DAEMON_LOST');
+    setTimeout(() => this.#connection?.close(cause), LAST_WORDS_MS).unref();
   }
 
   /** Ends a server's interest in its number. */
@@ -336,7 +327,9 @@ export class DaemonLink {
   #closeIfUnused(): void {
     const held = this.#holders.size + this.#listeners.size + this.#endpoints.size;
     const isUnused = held === 0 && this.#calls.size === 0;
-    if (this.#forgotten && isUnused) this.#connection?.socket.end();
+    if (!this.#forgotten || !isUnused) return;
+    this.#trunk?.end();
+    this.#connection?.socket.end();
   }
 
   #lose(cause: Error | undefined): void {
@@ -346,6 +339,7 @@ export class DaemonLink {
     this.forget();
     for (const pending of this.#calls.values()) pending.reject(this.#lost);
     this.#calls.clear();
+    this.#trunk?.end();
     const holders = [...this.#holders.values()];
     this.#holders.clear();
     for (const holder of holders) {

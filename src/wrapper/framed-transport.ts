@@ -1,18 +1,11 @@
 // The wrapper's end of a framed lane: turns frames into stream bytes and writes into frames, keeps both windows, and
 // tells the daemon what the application has consumed, so that a crash of this process loses and doubles nothing.
-import { Socket, type SocketConstructorOpts } from 'node:net';
 import { TlshubError } from '../errors.ts';
-import {
-  encodeFrame,
-  FRAME_FLAGS,
-  FRAME_TYPES,
-  type Frame,
-  FrameDecoder,
-  writeDataFrame,
-} from '../protocol/frame-codec.ts';
+import { FRAME_FLAGS, FRAME_TYPES, type Frame } from '../protocol/frame-codec.ts';
 import { FRAME_WINDOW_BYTES, MAX_FRAME_PAYLOAD_BYTES } from '../protocol/limits.ts';
 import type { CommitKind, SessionMode } from '../protocol/session-name.ts';
-import { refreshTimeout, type StreamHandle } from './lane-handle.ts';
+import type { FramePipe, FramePipeOwner } from './frame-pipe.ts';
+import { refreshTimeout } from './lane-handle.ts';
 import type { SharedSocket } from './shared-socket.ts';
 import type { Transport, TransportCallback } from './transport.ts';
 
@@ -37,11 +30,10 @@ interface PendingWrite {
 }
 
 /** One framed lane. */
-export class FramedTransport implements Transport {
+export class FramedTransport implements Transport, FramePipeOwner {
   readonly #outer: SharedSocket;
-  readonly #carrier: Socket;
+  readonly #pipe: FramePipe;
   readonly #session: FramedSession;
-  readonly #decoder = new FrameDecoder();
   /** Offset behind the last byte that was pushed to the stream. */
   #pushedOffset: number;
   #acknowledgedOffset: number;
@@ -64,11 +56,11 @@ export class FramedTransport implements Transport {
 
   /**
    * @param outer the application's socket
-   * @param handle of the lane, its reply line read
+   * @param pipe what carries its frames
    */
-  constructor(outer: SharedSocket, handle: StreamHandle, session: FramedSession) {
+  constructor(outer: SharedSocket, pipe: FramePipe, session: FramedSession) {
     this.#outer = outer;
-    this.#carrier = new Socket({ handle, allowHalfOpen: true } as unknown as SocketConstructorOpts);
+    this.#pipe = pipe;
     this.#session = session;
     this.#pushedOffset = session.resumedAt;
     this.#acknowledgedOffset = session.resumedAt;
@@ -95,25 +87,31 @@ export class FramedTransport implements Transport {
   }
 
   /** Begins to read frames. */
-  start(head: Buffer): void {
-    const carrier = this.#carrier;
-    const carrierOnEnd = () => {
-      if (this.#peerEnded) return;
-      this.#peerEnded = true;
-      // A socket that was given up or destroyed has nothing more to learn of its end.
-      if (!this.#outer.destroyed) this.#outer.push(null);
-      // No acknowledgement comes any more: what is written from now on is taken when the lane has it.
-      this.#send();
-    };
-    carrier.on('data', (chunk: Buffer) => this.#receive(chunk));
-    carrier.on('end', carrierOnEnd);
-    carrier.on('close', carrierOnEnd);
-    carrier.on('error', (error) => {
-      // `close` follows, and the link says what it means; behind the peer's end only a write can find out.
-      if (this.#peerEnded && !this.#outer.destroyed) this.#outer.destroy(error);
-    });
-    if (head.length > 0) this.#receive(head);
-    carrier.resume();
+  start(): void {
+    this.#pipe.start(this);
+  }
+
+  pipeOnFrame(frame: Frame): void {
+    refreshTimeout(this.#outer);
+    this.#handle(frame);
+  }
+
+  pipeOnFault(error: Error): void {
+    this.#outer.destroy(error);
+  }
+
+  pipeOnEnd(): void {
+    if (this.#peerEnded) return;
+    this.#peerEnded = true;
+    // A socket that was given up or destroyed has nothing more to learn of its end.
+    if (!this.#outer.destroyed) this.#outer.push(null);
+    // No acknowledgement comes any more: what is written from now on is taken when the lane has it.
+    this.#send();
+  }
+
+  pipeOnBroken(error: Error): void {
+    // The end follows, and the link says what it means; behind the peer's end only a write can find out.
+    if (this.#peerEnded && !this.#outer.destroyed) this.#outer.destroy(error);
   }
 
   /** True while the application gets nothing, also not what is in its stream: that is to be the next holder's. */
@@ -124,8 +122,7 @@ export class FramedTransport implements Transport {
   /** Nothing more is delivered or acknowledged while the session is being given up; `false` goes on. */
   hold(held: boolean): void {
     this.#held = held;
-    if (held) this.#carrier.pause();
-    else this.#carrier.resume();
+    this.#pipe.hold(held);
   }
 
   /** True when the application gets nothing that it does not ask for. */
@@ -162,15 +159,14 @@ export class FramedTransport implements Transport {
   acknowledge(then: () => void): void {
     this.#noteDue = true;
     this.#sendConsumed();
-    if (this.#carrier.writableLength === 0) then();
-    else this.#carrier.write('', then);
+    this.#pipe.afterSent(then);
   }
 
   noteConsumed(): void {
     if (this.#noteDue) return;
     this.#noteDue = true;
     // Not at once: who only looks puts the bytes back before it gives way.
-    process.nextTick(() => this.#sendConsumed());
+    this.#pipe.soon(() => this.#sendConsumed());
   }
 
   #sendConsumed(): void {
@@ -180,12 +176,18 @@ export class FramedTransport implements Transport {
     if (this.#session.commit === 'auto') {
       if (consumed <= this.#acknowledgedOffset) return;
       this.#acknowledgedOffset = consumed;
-      this.#carrier.write(encodeFrame({ type: FRAME_TYPES.ACK, offset: consumed }));
+      this.#pipe.send(FRAME_TYPES.ACK, consumed);
       this.#sendWant();
     } else {
       this.#credit(consumed);
       this.#boundUncommitted(consumed);
     }
+  }
+
+  /** Keeps state with the session, in the order of what is written; answers false where only a call can. */
+  tellState(state: Buffer): boolean {
+    this.#pipe.sendState?.(state);
+    return this.#pipe.sendState !== undefined;
   }
 
   // Frames are taken as they come; the windows bound them.
@@ -225,15 +227,15 @@ export class FramedTransport implements Transport {
       callback(error ?? new Error('the socket was closed'));
     this.#sendConsumed();
     // What the application has consumed must be known before the session is another's.
-    this.#carrier.destroySoon();
+    this.#pipe.close();
   }
 
   ref(): void {
-    this.#carrier.ref();
+    this.#pipe.ref();
   }
 
   unref(): void {
-    this.#carrier.unref();
+    this.#pipe.unref();
   }
 
   /** More than the daemon holds could never be given again, and it would wait for a commit before it reads on. */
@@ -242,20 +244,6 @@ export class FramedTransport implements Transport {
     if (consumed - Math.max(this.#acknowledgedOffset, this.#committingOffset) <= FRAME_WINDOW_BYTES) return;
     const why = `more than ${FRAME_WINDOW_BYTES} bytes were taken without a commit`;
     this.#outer.destroy(new TlshubError('ERR_TLSHUB_LIMIT', why));
-  }
-
-  #receive(chunk: Buffer): void {
-    refreshTimeout(this.#outer);
-    // What the application writes in answer, and the acknowledgement of what it took, leave together.
-    this.#carrier.cork();
-    try {
-      this.#decoder.push(chunk);
-      for (let frame = this.#decoder.next(); frame !== undefined; frame = this.#decoder.next())
-        this.#handle(frame);
-    } catch (error) {
-      this.#outer.destroy(error as Error);
-    }
-    process.nextTick(() => this.#carrier.uncork());
   }
 
   #handle(frame: Frame): void {
@@ -297,7 +285,7 @@ export class FramedTransport implements Transport {
   #credit(offset: number): void {
     if (offset <= this.#creditedOffset) return;
     this.#creditedOffset = offset;
-    this.#carrier.write(encodeFrame({ type: FRAME_TYPES.CREDIT, offset }));
+    this.#pipe.send(FRAME_TYPES.CREDIT, offset);
   }
 
   /** Asks for the next message when the application reads and the one before is done with. */
@@ -305,7 +293,7 @@ export class FramedTransport implements Transport {
     if (this.#session.mode !== 'turn' || !this.#wants || this.#wantSent) return;
     if (this.#message.length > 0 || this.#acknowledgedOffset < this.#pushedOffset) return;
     this.#wantSent = true;
-    this.#carrier.write(encodeFrame({ type: FRAME_TYPES.WANT, offset: 0 }));
+    this.#pipe.send(FRAME_TYPES.WANT, 0);
   }
 
   #queue(chunk: Buffer): void {
@@ -322,18 +310,23 @@ export class FramedTransport implements Transport {
     for (let next = this.#unsent[0]; next !== undefined; next = this.#unsent[0]) {
       const { bytes, last } = next;
       const fits = this.#writtenOffset + bytes.length - this.#takenOffset <= FRAME_WINDOW_BYTES;
-      if (!fits && !this.#peerEnded) return;
+      if (!fits && (!this.#peerEnded || this.#pipe.isOnTrunk)) return;
       this.#unsent.shift();
       const flags = last ? FRAME_FLAGS.END_OF_UNIT : 0;
-      writeDataFrame(this.#carrier, { flags, offset: this.#writtenOffset, payload: bytes });
+      this.#pipe.sendData(flags, this.#writtenOffset, bytes);
       this.#writtenOffset += bytes.length;
     }
-    if (this.#peerEnded) this.#noteTaken(this.#writtenOffset);
+    if (this.#pipe.isOnTrunk) this.#callBackLater();
+    else if (this.#peerEnded) this.#noteTaken(this.#writtenOffset);
   }
 
   #noteTaken(offset: number): void {
     this.#takenOffset = Math.max(this.#takenOffset, offset);
-    while ((this.#pendingWrites[0]?.endOffset ?? Number.POSITIVE_INFINITY) <= this.#takenOffset) {
+    this.#callBack(this.#takenOffset);
+  }
+
+  #callBack(offset: number): void {
+    while ((this.#pendingWrites[0]?.endOffset ?? Number.POSITIVE_INFINITY) <= offset) {
       this.#pendingWrites.shift()?.callback();
     }
   }
@@ -341,8 +334,19 @@ export class FramedTransport implements Transport {
   #awaitTaken(callback: TransportCallback): void {
     let endOffset = this.#writtenOffset;
     for (const { bytes } of this.#unsent) endOffset += bytes.length;
-    if (endOffset === this.#takenOffset) callback();
-    else this.#pendingWrites.push({ endOffset, callback });
+    if (endOffset === this.#takenOffset && !this.#pipe.isOnTrunk) {
+      callback();
+      return;
+    }
+    this.#pendingWrites.push({ endOffset, callback });
+    this.#callBackLater();
+  }
+
+  /** On a trunk a write is done when the system has it: the daemon will, whatever becomes of this process. */
+  #callBackLater(): void {
+    const written = this.#writtenOffset;
+    if ((this.#pendingWrites[0]?.endOffset ?? Number.POSITIVE_INFINITY) <= written)
+      this.#pipe.afterWritten?.(() => this.#callBack(written));
   }
 }
 

@@ -1,6 +1,8 @@
 // How a lane ended, as the daemon said on the link, and the wait for it: a lane's own end says nothing of the reason.
 import { codeOf } from '../errors.ts';
-import type { DaemonLink, LaneEnd } from './daemon-link.ts';
+import type { DaemonLink } from './daemon-link.ts';
+import type { OpenLane } from './lane-opening.ts';
+import type { LaneEnd } from './link-holders.ts';
 
 /** Which of the daemon's words is waited for: any, or the last one (rc −1). */
 export type LaneEndKind = 'any' | 'for good';
@@ -62,4 +64,16 @@ export class LaneEnding {
 /** An alert of the peer, or a record that cannot be decrypted: the errors of OpenSSL. */
 export function isRecordLayerError(error: Error | undefined): boolean {
   return codeOf(error)?.startsWith('ERR_SSL_') === true;
+}
+
+/** Tells the daemon that our side of a lane ends; −1 for good. */
+export function endLane({ link, lane, pipe }: OpenLane, rc: 0 | -1, sentBytes: number): void {
+  if (pipe === undefined) link.sendLaneEnd(lane, rc, sentBytes);
+  else pipe.sendEnd(rc, sentBytes);
+}
+
+/** Closes a lane that no socket took. */
+export function closeLane(lane: OpenLane): void {
+  if (lane.pipe === undefined) lane.handle.close();
+  else lane.pipe.close();
 }

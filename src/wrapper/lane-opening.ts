@@ -9,11 +9,13 @@ import { type LaneReply, type OpenEvent, parseOpenEvent } from '../protocol/mess
 import type { SessionKey } from '../protocol/session-key.ts';
 import type { CommitKind } from '../protocol/session-name.ts';
 import { MAX_SHARDS } from '../protocol/shard.ts';
-import { DaemonLink, type LaneEnd, type LaneHolder } from './daemon-link.ts';
+import { DaemonLink } from './daemon-link.ts';
 import { connectToDaemon, MAX_ATTEMPTS, meansNoDaemon, meansTryAgain, pauseIfBusy } from './daemon-socket.ts';
 import { knownReply, readReply } from './known-replies.ts';
 import { type StreamHandle, takeHandle } from './lane-handle.ts';
+import type { LaneEnd, LaneHolder } from './link-holders.ts';
 import type { SocketSettings } from './resolve-request.ts';
+import type { TrunkPipe } from './server/trunk-pipe.ts';
 import { forgetShardCount, shardFor } from './shards.ts';
 import type { NamedSettings } from './sharing-options.ts';
 
@@ -29,10 +31,17 @@ export type LaneTarget = { waitMs: number; socket: SocketSettings } & (
     }
 );
 
-/** A lane that is open: raw bytes from here on. */
-export interface OpenLane {
+/** A lane that is open: the session's bytes, or frames, from here on. */
+export type OpenLane = OpenSession & (OwnLane | { pipe: TrunkPipe });
+
+/** A connection of its own. */
+interface OwnLane {
+  pipe?: undefined;
   carrier: Socket;
   handle: StreamHandle;
+}
+
+interface OpenSession {
   /** Bytes of the session that came in the same chunk as the reply. */
   head: Buffer;
   link: DaemonLink;
@@ -106,7 +115,7 @@ export interface LaneRequester extends LaneHolder {
 /** One opening; `lane` settles once. */
 export class LaneOpening {
   /** Rejects with {@link LaneRefusal}, or with a TlshubError when no daemon can be used. */
-  readonly lane: Promise<OpenLane>;
+  readonly lane: Promise<OpenSession & OwnLane>;
   readonly #directory: string;
   readonly #target: LaneTarget;
   readonly #holder: LaneRequester;
@@ -149,7 +158,7 @@ export class LaneOpening {
     this.#carrier?.destroy();
   }
 
-  async #run(): Promise<OpenLane> {
+  async #run(): Promise<OpenSession & OwnLane> {
     let blobSentBy: DaemonLink | undefined;
     let toldShard: number | undefined;
     for (let attempt = 1; ; attempt++) {
@@ -217,7 +226,7 @@ export class LaneOpening {
     if (this.#referenced) link?.holdProcess();
   }
 
-  #attempt(link: DaemonLink, lane: number, news: HeldNews): Promise<OpenLane> {
+  #attempt(link: DaemonLink, lane: number, news: HeldNews): Promise<OpenSession & OwnLane> {
     return new Promise((resolve, reject) => {
       const carrier = connectToDaemon(this.#directory, {
         allowHalfOpen: true,

@@ -14,7 +14,8 @@ export interface IdentityCheck {
 /** What a shared socket is made from. */
 export interface SharedSocketOptions {
   directory: string;
-  target: LaneTarget;
+  /** What its lane is wanted for; absent when it gets one that is open, by `openOn`. */
+  target?: LaneTarget;
   /** Options of net.Socket that the wrapper applies: allowHalfOpen, highWaterMark, signal, readable, writable. */
   stream: SocketConstructorOpts;
   /** `onread` of net.Socket. */

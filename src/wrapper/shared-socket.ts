@@ -6,13 +6,15 @@ import { addAbortSignal } from 'node:stream';
 import type { TLSSocket } from 'node:tls';
 import { codeOf, TlshubError } from '../errors.ts';
 import type { OpenEvent } from '../protocol/messages.ts';
-import type { DaemonLink, LaneEnd } from './daemon-link.ts';
+import type { DaemonLink } from './daemon-link.ts';
+import { OwnPipe } from './frame-pipe.ts';
 import { FramedTransport } from './framed-transport.ts';
 import { HoldingTransport } from './holding-transport.ts';
 import { InProcessTransport } from './in-process.ts';
-import { isRecordLayerError, LaneEnding } from './lane-ending.ts';
+import { closeLane, endLane, isRecordLayerError, LaneEnding } from './lane-ending.ts';
 import { giveHandle, handleOf, laneCount, stopReading, unreadBytesOf } from './lane-handle.ts';
 import { LaneOpening, LaneRefusal, type LaneRequester, type OpenLane } from './lane-opening.ts';
+import type { LaneEnd } from './link-holders.ts';
 import { OnReadFeeder } from './on-read.ts';
 import { emitOpenEvent } from './open-events.ts';
 import { rebuildError } from './rebuild-error.ts';
@@ -52,7 +54,7 @@ export class SharedSocket extends Socket implements LaneRequester {
   #tls: RemoteTls | undefined;
   #lane: OpenLane | undefined;
   /** Holds what is asked before the session is open. */
-  readonly #holding: HoldingTransport;
+  readonly #holding: HoldingTransport | undefined;
   /** `undefined` where the socket's own handle is the lane. */
   #transport: Transport | undefined;
   /** Bytes of the lane that are its lines, not the session's. */
@@ -72,17 +74,19 @@ export class SharedSocket extends Socket implements LaneRequester {
     const { signal, ...stream } = options.stream as SocketConstructorOpts & { signal?: AbortSignal };
     super(stream);
     this.#options = options;
-    this.#told = { ...options.target.socket };
+    this.#told = { ...options.target?.socket };
     this.#feeder = options.onread && new OnReadFeeder(options.onread);
     // net.Socket has no public way to say "not yet connected"; it keeps `connecting` as a plain property.
     (this as { connecting: boolean }).connecting = true;
-    const opening = new LaneOpening(options.directory, options.target, this);
-    this.#holding = new HoldingTransport(this, opening);
-    this.#transport = this.#holding;
-    opening.lane.then(
-      (lane) => this.#open(lane),
-      (error) => this.#fail(error),
-    );
+    if (options.target !== undefined) {
+      const opening = new LaneOpening(options.directory, options.target, this);
+      this.#holding = new HoldingTransport(this, opening);
+      this.#transport = this.#holding;
+      opening.lane.then(
+        (lane) => this.openOn(lane),
+        (error) => this.#fail(error),
+      );
+    }
     if (signal !== undefined) addAbortSignal(signal, this);
   }
 
@@ -125,7 +129,7 @@ export class SharedSocket extends Socket implements LaneRequester {
   /** Bytes that were written to the lane, or will be when the session is open. */
   get sentBytes(): number {
     const ofLane = () => Math.max(0, laneCount(this, 'bytesWritten') - this.#lineBytesWritten);
-    return (this.#transport?.bytesWritten ?? ofLane()) + this.#holding.heldBytes;
+    return (this.#transport?.bytesWritten ?? ofLane()) + (this.#holding?.heldBytes ?? 0);
   }
 
   /** From now on the lane's bytes go to `take` instead of the stream (detach); it answers whether to read on. */
@@ -240,36 +244,34 @@ export class SharedSocket extends Socket implements LaneRequester {
   }
 
   override _destroy(error: Error | null, callback: TransportCallback): void {
-    this.#transport?.destroy(error);
     this.#ending.stopWaiting();
     const cleanlyOver = this.#laneEofSeen && this.#ending.known?.rc === 0 && this.writableFinished;
     if (!cleanlyOver) this.#sendLaneEnd(-1);
+    this.#transport?.destroy(error);
     const close = (shown: Error | null) => {
       this.#lane?.link.removeLane(this.#lane.lane);
       this.#options.onDestroyed?.();
-      if (handleOf(this) === null) {
-        this.#closeWithoutHandle(shown, callback);
-        return;
-      }
-      super._destroy(shown, callback);
+      if (handleOf(this) === null) this.#closeWithoutHandle(shown, callback);
+      else super._destroy(shown, callback);
     };
     // What a broken lane means for the session, the daemon says on the link.
     if (this.#lane === undefined || !this.#ending.leavesOpen(error)) close(error);
     else this.#ending.await(this.#lane.link, () => close(this.#ending.known?.error ?? error), 'for good');
   }
 
-  /** As net.Socket closes; without a handle it would not say in `close` whether there was an error. */
+  /** As net.Socket closes, in a later turn; without a handle it would not say in `close` whether there was an error. */
   #closeWithoutHandle(error: Error | null, callback: TransportCallback): void {
     (this as { connecting: boolean }).connecting = false;
     this.setTimeout(0);
     callback(error);
-    process.nextTick(() => this.emit('close', error !== null));
+    setImmediate(() => this.emit('close', error !== null));
   }
 
-  #open(lane: OpenLane): void {
+  /** The session is there: `secureConnect` follows. */
+  openOn(lane: OpenLane): void {
     if (this.destroyed) {
-      lane.link.sendLaneEnd(lane.lane, -1, 0);
-      lane.handle.close();
+      endLane(lane, -1, 0);
+      closeLane(lane);
       return;
     }
     const { reply, link } = lane;
@@ -282,7 +284,7 @@ export class SharedSocket extends Socket implements LaneRequester {
     if (refusal !== undefined && this.#options.rejectUnauthorized) {
       link.call('refuse', { lane: lane.lane }).catch(() => {});
       link.removeLane(lane.lane);
-      lane.handle.close();
+      closeLane(lane);
       this.authorizationError = codeOf(refusal) ?? refusal.message;
       this.#emitOpenEvents(reply.events);
       this.destroy(refusal);
@@ -304,10 +306,10 @@ export class SharedSocket extends Socket implements LaneRequester {
     const ticket = this.#tls.getSession();
     if (ticket !== undefined) this.emit('session', ticket);
     if (this.destroyed) return;
+    this.framed?.start();
     this.#lineBytesRead -= lane.head.length;
-    this.framed?.start(lane.head);
     const wantsMore = !headLater || lane.head.length === 0 || this.push(lane.head);
-    this.#holding.run();
+    this.#holding?.run();
     const isRead = this.readableFlowing === true || this.listenerCount('readable') > 0;
     if (!wantsMore && this.#feeder !== undefined) stopReading(this);
     else if (!this.isPaused() && !this.destroyed && (isRead || !this.framed?.readsOnDemand)) this.read(0);
@@ -316,11 +318,13 @@ export class SharedSocket extends Socket implements LaneRequester {
   /** Makes the lane this socket's way to the session; answers whether its first bytes have to wait for their listener. */
   #takeLane(lane: OpenLane): boolean {
     if (lane.reply.framed !== undefined) {
-      this.#transport = new FramedTransport(this, lane.handle, lane.reply.framed);
+      const pipe = lane.pipe ?? new OwnPipe(lane.handle, lane.head);
+      this.#transport = new FramedTransport(this, pipe, lane.reply.framed);
       if (!this.#referenced) this.#transport.unref();
       return false;
     }
     this.#transport = undefined;
+    if (lane.pipe !== undefined) return false;
     giveHandle(this, lane.handle, lane.carrier);
     if (!this.#referenced) super.unref();
     this.#lineBytesRead = lane.handle.bytesRead;
@@ -367,7 +371,7 @@ export class SharedSocket extends Socket implements LaneRequester {
     this.#transport = new InProcessTransport(this, connect());
     if (!this.#referenced) this.#transport.unref();
     this.applySettings(this.#settings);
-    this.#holding.run();
+    this.#holding?.run();
   }
 
   #applyLaneEof(): void {
@@ -388,7 +392,7 @@ export class SharedSocket extends Socket implements LaneRequester {
     const isTold = this.#endSent === -1 || this.#endSent === rc;
     if (this.#lane === undefined || this.#phase === 'given-up' || isTold) return;
     this.#endSent = rc;
-    this.#lane.link.sendLaneEnd(this.#lane.lane, rc, this.sentBytes);
+    endLane(this.#lane, rc, this.sentBytes);
   }
 }
 

@@ -11,6 +11,8 @@ import {
   type Frame,
   FrameDecoder,
   type FrameType,
+  TRUNK_HEADER_BYTES,
+  writeTrunkHeader,
 } from '#src/protocol/frame-codec.js';
 import { MAX_FRAME_OFFSET, MAX_FRAME_PAYLOAD_BYTES } from '#src/protocol/limits.js';
 
@@ -110,7 +112,7 @@ describe('literal frames', () => {
       assert.deepEqual(Buffer.concat([header, content]), bytes);
       const decoder = new FrameDecoder();
       decoder.push(bytes);
-      assert.deepEqual(decoder.next(), { type, flags, offset, payload: content });
+      assert.deepEqual(decoder.next(), { lane: 0, type, flags, offset, payload: content });
       assert.equal(decoder.next(), undefined);
       assert.equal(decoder.pendingBytes, 0);
     });
@@ -323,5 +325,65 @@ describe('random streams against the naive decoder', () => {
       fc.property(garbage, places, (bytes, cuts) => sameAsNaive(Buffer.from(bytes), cuts)),
       { numRuns: 1000 },
     );
+  });
+});
+
+describe('frames of a trunk', () => {
+  const header = (lane: number, type: FrameType, flags: number, offset: number, length: number) => {
+    const into = Buffer.alloc(TRUNK_HEADER_BYTES + 1);
+    writeTrunkHeader(into, 1, { lane, type, flags, offset }, length);
+    return into.subarray(1);
+  };
+  const END = FRAME_TYPES.END;
+  const OPEN = FRAME_TYPES.OPEN;
+
+  const LITERAL: readonly [hex: string, head: Buffer, payload: string][] = [
+    ['80000000 05 00 00000000 000000000001', header(2 ** 31, FRAME_TYPES.OFFER, 0, 1, 0), ''],
+    ['80000000 06 00 00000000 000000000000', header(2 ** 31, FRAME_TYPES.TAKE, 0, 0, 0), ''],
+    ['80000001 07 01 00000002 000000000000 7b7d', header(2 ** 31 + 1, OPEN, 1, 0, 2), '{}'],
+    ['ffffffff 08 02 00000000 000000000009', header(2 ** 32 - 1, END, 2, 9, 0), ''],
+    ['80000000 09 00 00000000 000000000000', header(2 ** 31, FRAME_TYPES.CLOSE, 0, 0, 0), ''],
+    ['80000000 0a 00 00000001 000000000000 78', header(2 ** 31, FRAME_TYPES.STATE, 0, 0, 1), 'x'],
+    ['80000000 01 01 00000003 000000000005 616263', header(2 ** 31, DATA, 1, 5, 3), 'abc'],
+  ];
+  const stream = Buffer.concat(LITERAL.map(([hex]) => bytesOf(hex)));
+
+  function lanesIn(chunks: readonly Buffer[]): string[] {
+    const decoder = new FrameDecoder('trunk');
+    const frames: string[] = [];
+    for (const chunk of chunks) {
+      decoder.push(Buffer.from(chunk));
+      for (let frame = decoder.next(); frame !== undefined; frame = decoder.next())
+        frames.push(`${frame.lane} ${show(frame)}`);
+    }
+    assert.equal(decoder.pendingBytes, 0);
+    return frames;
+  }
+
+  test('literal frames are written, and read again when they are cut at every pair of places', () => {
+    for (const [hex, head, payload] of LITERAL)
+      assert.deepEqual(Buffer.concat([head, Buffer.from(payload)]), bytesOf(hex));
+    const whole = lanesIn([stream]);
+    assert.equal(whole.length, LITERAL.length);
+    assert.equal(whole[3], '4294967295 8 2 9 ');
+    for (let first = 0; first <= stream.length; first += 1)
+      for (let second = first; second <= stream.length; second += 1)
+        assert.deepEqual(lanesIn(cutAt(stream, [first, second])), whole);
+  });
+
+  test('P14: what no frame of a trunk may have is refused', () => {
+    for (const [hex, why] of [
+      ['80000000 00 00 00000000 000000000000', /no type/],
+      ['80000000 0b 00 00000000 000000000000', /no type/],
+      ['80000000 06 00 00000000 000000000001', /TAKE has an offset/],
+      ['80000000 07 02 00000000 000000000000', /reserved flags/],
+      ['80000000 08 01 00000000 000000000000', /reserved flags/],
+      ['80000000 09 00 00000001 000000000000', /no payload/],
+      ['80000000 0a 00 00010001 000000000000', /longer than 65536/],
+    ] as const) {
+      const decoder = new FrameDecoder('trunk');
+      decoder.push(bytesOf(hex));
+      assert.throws(() => decoder.next(), { code: 'ERR_TLSHUB_PROTOCOL', message: why });
+    }
   });
 });

@@ -4,7 +4,7 @@ import { listenFields, secureContext, sessionKey } from '../fuzz/wire-client.ts'
 const PROCESS = '0123456789abcdef0123456789abcdef';
 const SHA256 = 'ab'.repeat(32);
 
-/** Calls that open a lane. */
+/** Calls that open a lane, or a trunk. */
 export const LANE_CALL_SAMPLES: Readonly<Record<string, Readonly<Record<string, unknown>>>> = {
   lease: {
     call: 'lease',
@@ -28,6 +28,7 @@ export const LANE_CALL_SAMPLES: Readonly<Record<string, Readonly<Record<string, 
     socket: {},
     commit: 'manual',
   },
+  trunk: { call: 'trunk', protocol: 1, process: PROCESS },
 };
 
 /** Calls on a link. */

@@ -3,7 +3,8 @@
 import { codeOf, TlshubError } from '../../errors.ts';
 import type { EndpointKind, EndpointPlace } from '../../protocol/endpoint-place.ts';
 import { decodeError } from '../../protocol/wire-error.ts';
-import { DaemonLink, type EndpointEvent, type EndpointHolder } from '../../wrapper/daemon-link.ts';
+import { DaemonLink } from '../../wrapper/daemon-link.ts';
+import type { EndpointEvent, EndpointHolder } from '../../wrapper/link-holders.ts';
 import type { SharedRequest } from '../../wrapper/resolve-request.ts';
 import { shardFor } from '../../wrapper/shards.ts';
 

@@ -1,30 +1,24 @@
 // One holder of a named session: its framed lane, its place in the stream from the peer and in its own stream to the
 // peer, and both windows. Whatever breaks the rules of the frames ends this lane and nothing else.
 import { TlshubError } from '../../errors.ts';
-import { keepReading } from '../../link/keep-reading.ts';
-import {
-  encodeFrame,
-  FRAME_FLAGS,
-  FRAME_TYPES,
-  type Frame,
-  FrameDecoder,
-  writeDataFrame,
-} from '../../protocol/frame-codec.ts';
+import { FRAME_FLAGS, FRAME_TYPES, type Frame } from '../../protocol/frame-codec.ts';
 import { FRAME_WINDOW_BYTES } from '../../protocol/limits.ts';
 import type { WireError } from '../../protocol/messages.ts';
 import { encodeError } from '../../protocol/wire-error.ts';
-import { keepBytes, startReader } from '../direct-bytes.ts';
-import type { Lane } from '../lane.ts';
 import type { Lease } from '../lease.ts';
 import type { Session } from '../session.ts';
+import type { FramedLane, FramedLaneOwner } from './framed-lane.ts';
 import type { NamedSession } from './named-session.ts';
 
 /** Milliseconds that the frames of a holder that gives the session up may take to arrive. */
 const SETTLE_MS = 5_000;
 
+/** Bytes taken after which a holder on a trunk is told: well before its window is full. */
+const RARE_ACK_BYTES = FRAME_WINDOW_BYTES / 4;
+
 /** A process that holds a named session. */
-export class FramedHolder implements Lease {
-  readonly lane: Lane;
+export class FramedHolder implements Lease, FramedLaneOwner {
+  readonly lane: FramedLane;
   readonly named: NamedSession;
   /** Bytes before this offset were sent to the holder. */
   deliveredOffset = 0;
@@ -39,13 +33,16 @@ export class FramedHolder implements Lease {
   #over = false;
   #endSent = false;
   #laneClosed = false;
+  /** The application has kept a state by a call: those on the lane are older. */
+  #stateWasSet = false;
   #endApplied = false;
-  /** Bytes were taken that the holder was not told of: its lane is backed up. */
-  #ackDue = false;
+  /** Bytes were taken before this offset, says what the holder was told last. */
+  #toldOffset = 0;
+  /** The holder has begun a write() call that has not come whole. */
+  #isWithinWrite = false;
   #closeTimer: NodeJS.Timeout | undefined;
   /** Frames of a chunk are being handled. */
   #receiving = false;
-  readonly #decoder = new FrameDecoder();
   readonly #onOver: (holder: FramedHolder) => void;
   #progress: (() => void) | undefined;
 
@@ -53,7 +50,7 @@ export class FramedHolder implements Lease {
    * @param named what it holds; the caller lets it join
    * @param onOver called once when the lane is done
    */
-  constructor(named: NamedSession, lane: Lane, onOver: (holder: FramedHolder) => void) {
+  constructor(named: NamedSession, lane: FramedLane, onOver: (holder: FramedHolder) => void) {
     this.named = named;
     this.lane = lane;
     this.#onOver = onOver;
@@ -68,7 +65,7 @@ export class FramedHolder implements Lease {
   }
 
   get bufferedBytes(): number {
-    return this.lane.socket.writableLength + this.lane.socket.readableLength;
+    return this.lane.bufferedBytes;
   }
 
   /** Every byte before this offset the holder's application has taken, for good or not. */
@@ -78,6 +75,7 @@ export class FramedHolder implements Lease {
 
   /** Bytes that may be delivered before the holder acknowledges or credits more. */
   get readRoom(): number {
+    if (this.lane.isOnTrunk && this.lane.isBackedUp) return 0;
     return this.takenFromPeerOffset + FRAME_WINDOW_BYTES - this.deliveredOffset;
   }
 
@@ -89,17 +87,7 @@ export class FramedHolder implements Lease {
   /** Begins: frames are read, and written from `offset` on. */
   start(offset: number): void {
     this.skipTo(offset);
-    const { socket } = this.lane;
-    // Its last acknowledgements count, whatever was being sent to it when it died.
-    keepReading(socket, () => {});
-    // What of a frame cannot leave at once waits in the queue of writes.
-    startReader(socket, (bytes) => this.#receive(keepBytes(bytes)));
-    socket.on('drain', () => this.#sendDueAck());
-    socket.on('end', () => this.#applyEnd());
-    socket.on('close', () => this.#laneOnClose());
-    socket.resume();
-    // A client may have ended its side while it waited for the reply.
-    if (socket.readableEnded) this.#applyEnd();
+    this.lane.start(this);
   }
 
   /** The next byte for this holder is the one at `offset` (a turn may go back to a message that was given before). */
@@ -113,17 +101,15 @@ export class FramedHolder implements Lease {
   /** Sends bytes that came from the peer; the caller keeps within {@link readRoom}. */
   deliver(bytes: Buffer, endOfMessage = false): void {
     const flags = endOfMessage ? FRAME_FLAGS.END_OF_UNIT : 0;
-    writeDataFrame(this.lane.socket, { flags, offset: this.deliveredOffset, payload: bytes });
+    this.lane.sendData(flags, this.deliveredOffset, bytes);
     this.deliveredOffset += bytes.length;
   }
 
   /** Bytes of the holder's stream were handed to the connection: its window moves on. */
   takeWritten(bytes: number): void {
     this.takenOffset += bytes;
-    this.#ackDue = true;
-    // A holder that writes and does not read must not fill our memory with acknowledgements.
-    if (!this.#receiving && !this.lane.socket.writableNeedDrain) this.#sendDueAck();
-    if (this.writtenOffset - this.takenOffset <= FRAME_WINDOW_BYTES && !this.#over) this.lane.socket.resume();
+    if (!this.#receiving) this.#sendDueAck();
+    if (this.writtenOffset - this.takenOffset <= FRAME_WINDOW_BYTES && !this.#over) this.lane.resume();
     this.#progress?.();
   }
 
@@ -132,8 +118,6 @@ export class FramedHolder implements Lease {
     if (this.#over || (this.#endSent && clean)) return;
     this.#endSent = true;
     this.lane.sendEnd(clean ? 0 : -1, this.deliveredOffset, error && encodeError(error));
-    if (clean) this.lane.socket.end();
-    else this.lane.socket.destroySoon();
   }
 
   /** Ends this lane for a fault of its holder. */
@@ -180,24 +164,48 @@ export class FramedHolder implements Lease {
     this.named.holderOnAcknowledge(this, offset);
   }
 
-  #receive(chunk: Buffer): void {
+  /** Opaque state of the application that the next holder gets; `byCall` when the link says it. */
+  setState(state: Buffer, byCall: boolean): void {
+    if (!byCall && this.#stateWasSet) return;
+    this.#stateWasSet ||= byCall;
+    this.named.state = state;
+  }
+
+  laneOnFrame(frame: Frame): void {
     if (this.#over) return;
     this.#receiving = true;
     try {
-      this.#decoder.push(chunk);
-      for (
-        let frame = this.#decoder.next();
-        frame !== undefined && !this.#over;
-        frame = this.#decoder.next()
-      ) {
-        this.#handle(frame);
-      }
+      this.#handle(frame);
     } catch (error) {
-      this.#endLane(encodeError(error as Error));
+      this.laneOnFault(error as Error);
     }
+  }
+
+  laneOnFault(error: Error): void {
+    this.#endLane(encodeError(error));
+  }
+
+  laneOnPause(): void {
     this.#receiving = false;
     // One acknowledgement for all frames of a chunk.
-    if (!this.lane.socket.writableNeedDrain) this.#sendDueAck();
+    this.#sendDueAck();
+  }
+
+  laneOnDrain(): void {
+    this.#sendDueAck();
+    if (this.lane.isOnTrunk && !this.#over) this.named.holderOnRoom(this);
+  }
+
+  laneOnEnd(): void {
+    this.#applyEnd();
+  }
+
+  laneOnClose(): void {
+    this.#laneClosed = true;
+    if (this.lane.holder.link === undefined || this.lane.holder.link.closed) this.lane.holderEnd ??= 'gone';
+    // The lane may be faster than the word about its end, which is on its way or never comes.
+    if (this.lane.holderEnd === undefined) this.#hasten();
+    this.#applyEnd();
   }
 
   #handle(frame: Frame): void {
@@ -215,8 +223,14 @@ export class FramedHolder implements Lease {
         this.#creditOffset = frame.offset;
         this.named.holderOnRoom(this);
         break;
-      default:
+      case FRAME_TYPES.STATE:
+        this.setState(Buffer.from(frame.payload), false);
+        break;
+      case FRAME_TYPES.WANT:
         this.named.holderOnWant(this);
+        break;
+      default:
+        throw protocolError(`a frame of type ${frame.type} comes from the daemon`);
     }
   }
 
@@ -233,31 +247,29 @@ export class FramedHolder implements Lease {
     this.writtenOffset += payload.length;
     if (this.writtenOffset - this.takenOffset > FRAME_WINDOW_BYTES) {
       // Once the peer has ended, our side of the lane has too, and can acknowledge nothing.
-      if (!this.#endSent) throw protocolError('the window was ignored');
-      this.lane.socket.pause();
+      if (!this.#endSent || this.lane.isOnTrunk) throw protocolError('the window was ignored');
+      this.lane.pause();
     }
-    this.named.holderOnWrite(this, payload, (flags & FRAME_FLAGS.END_OF_UNIT) !== 0);
+    const isComplete = (flags & FRAME_FLAGS.END_OF_UNIT) !== 0;
+    // A call of many frames is sent when it fills the window: all of that must be free for it.
+    this.#isWithinWrite = !isComplete;
+    this.named.holderOnWrite(this, payload, isComplete);
   }
 
+  /** A holder that writes and does not read must not fill our memory with acknowledgements. */
   #sendDueAck(): void {
-    if (!this.#ackDue || this.#over || this.#endSent) return;
-    this.#ackDue = false;
-    this.lane.socket.write(encodeFrame({ type: FRAME_TYPES.ACK, offset: this.takenOffset }));
-  }
-
-  #laneOnClose(): void {
-    this.#laneClosed = true;
-    if (this.lane.holder.link === undefined || this.lane.holder.link.closed) this.lane.holderEnd ??= 'gone';
-    // The lane may be faster than the word about its end, which is on its way or never comes.
-    if (this.lane.holderEnd === undefined) this.#hasten();
-    this.#applyEnd();
+    const { isOnTrunk, isBackedUp } = this.lane;
+    const due = this.takenOffset - this.#toldOffset;
+    if (due < (isOnTrunk && !this.#isWithinWrite ? RARE_ACK_BYTES : 1) || this.#over || isBackedUp) return;
+    if (this.#endSent && !isOnTrunk) return;
+    this.#toldOffset = this.takenOffset;
+    this.lane.sendAck(this.takenOffset);
   }
 
   /** Does what the holder's end means, once all of its frames are there. */
   #applyEnd(): void {
-    const { socket, holder, holderEnd } = this.lane;
+    const { hasEnded: laneEnded, holder, holderEnd } = this.lane;
     if (this.#over || holderEnd === undefined) return;
-    const laneEnded = socket.readableEnded || this.#laneClosed;
     // A linked holder says it on the link, when all that it wrote is taken, and goes on to acknowledge on the lane. A
     // plain client has nothing but its FIN to say it with.
     const plain = holder.link === undefined;
@@ -293,12 +305,7 @@ export class FramedHolder implements Lease {
     this.#progress?.();
     this.named.leave(this);
     this.#onOver(this);
-    const { socket } = this.lane;
-    // What it still says is dropped; a holder that does not read to the end is not waited for.
-    socket.resume();
-    socket.destroySoon();
-    const timer = setTimeout(() => socket.destroy(), SETTLE_MS).unref();
-    socket.once('close', () => clearTimeout(timer));
+    this.lane.leave();
   }
 
   #until(condition: () => boolean): Promise<void> {

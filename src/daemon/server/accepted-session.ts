@@ -1,7 +1,7 @@
 // A connection that has shaken hands, as a session of the daemon that belongs to nobody yet. Called by group.ts.
 import type { TLSSocket } from 'node:tls';
 import { Session } from '../session.ts';
-import { describeTls } from '../tls-info.ts';
+import { describeServed } from '../tls-info.ts';
 
 /**
  * The session of a connection; `undefined` when OpenSSL cannot describe it, which ends it.
@@ -13,10 +13,11 @@ export function sessionOf(
   owner: { id: string; uid: number },
   onClosed: (session: Session) => void,
 ): Session | undefined {
-  const peer = tls.remoteAddress === undefined ? 'unix' : `${tls.remoteAddress}:${tls.remotePort}`;
   try {
+    const info = describeServed(tls);
+    const peer = info.remoteAddress === null ? 'unix' : `${info.remoteAddress}:${info.remotePort}`;
     const session = new Session(
-      { ...owner, side: 'server', peer, key: null, owner: '', tls, info: describeTls(tls), openEvents: [] },
+      { ...owner, side: 'server', peer, key: null, owner: '', tls, info, openEvents: [] },
       onClosed,
     );
     session.state = 'accepted';

@@ -1,6 +1,7 @@
 // What a group of workers is made of and works on: types only. group.ts uses them, groups.ts fills them in.
 import type { GroupSettings, ListenAddress, ServerKey } from '../../protocol/server-key.ts';
 import type { Handles } from '../handles.ts';
+import type { LaneDesk } from '../lane-desk.ts';
 import type { Logger } from '../log.ts';
 import type { Names } from '../named/names.ts';
 import type { Session } from '../session.ts';
@@ -17,6 +18,8 @@ export interface GroupServices {
   log: Logger;
   /** Most sessions of one uid. */
   maxSessions: number;
+  /** Gives a session that nobody holds to the worker that took it on its trunk. */
+  openOnTrunk: LaneDesk['openOnTrunk'];
   /** Called once for each session that is gone. */
   sessionOnClosed(session: Session): void;
 }

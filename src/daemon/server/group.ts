@@ -12,34 +12,19 @@ import type { Session, SessionHome } from '../session.ts';
 import { dropConnection, sessionOf } from './accepted-session.ts';
 import type { Acceptor, AcceptorOwner } from './acceptor.ts';
 import type { GroupOptions, GroupServices } from './group-options.ts';
+import { isOver, makeOffer, type Offer, tellFailure } from './offers.ts';
 import { Questions } from './questions.ts';
 import { ServerContexts } from './server-contexts.ts';
 import type { Judgement } from './server-material.ts';
 import { addressText, reportWorker, type ServerReport } from './server-report.ts';
 import type { TicketKeyRing } from './ticket-keys.ts';
+import type { TrunkLane } from './trunk-lane.ts';
 import { type Worker, Workers } from './workers.ts';
-
-interface Offer {
-  worker: Worker;
-  sinceMs: number;
-  adopted: boolean;
-  /** Who had it before, and does not get it back. */
-  last: Worker | undefined;
-}
 
 /** Milliseconds in which a worker that is offered something must show that it is alive; else another gets it. */
 const OFFER_TIMEOUT_MS = 2_000;
 
-/** Bytes that may wait on a worker's link before it is told of no more failed handshakes. */
-const MAX_UNTOLD_BYTES = 64 * 1024;
-
 const NOBODY_ADOPTS = 'its process went away, and no worker adopts its sessions';
-
-/** Nothing can be read of it and nothing written to it; a client that has only ended its side may wait for an answer. */
-function isOver(named: NamedSession): boolean {
-  const { tls } = named.session;
-  return named.isSpent && (tls.destroyed || tls.writableEnded);
-}
 
 /** One address and its workers. */
 export class ServerGroup implements AcceptorOwner, SessionHome {
@@ -70,6 +55,8 @@ export class ServerGroup implements AcceptorOwner, SessionHome {
   readonly #orphans = new Map<NamedSession, Worker | undefined>();
   readonly #offers = new Map<Session, Offer>();
   readonly #held = new Map<Session, Worker>();
+  /** Sessions whose worker gives them back as it got them. */
+  readonly #returned = new Map<Session, Offer>();
   #emptySinceMs: number | undefined = Date.now();
   #ended = false;
 
@@ -101,17 +88,12 @@ export class ServerGroup implements AcceptorOwner, SessionHome {
     return this.#ended;
   }
 
-  /** Sessions that workers hold. */
-  get heldCount(): number {
-    return this.#held.size;
-  }
-
   /** What the status tells of it. */
   report(): ServerReport {
     const { acceptor, counters, waiting, settings } = this;
     const address = acceptor === undefined ? null : addressText(acceptor.address);
     const workers = [...this.#workers].map(reportWorker);
-    return { address, name: settings.name, workers, held: this.heldCount, waiting, ...counters };
+    return { address, name: settings.name, workers, held: this.#held.size, waiting, ...counters };
   }
 
   /** Takes a worker in; it is served at once. */
@@ -244,16 +226,7 @@ export class ServerGroup implements AcceptorOwner, SessionHome {
   acceptorOnClientError(error: Error, socket: Socket): void {
     this.counters.failures += 1;
     const worker = this.#pick(false);
-    // Clients must not be able to fill the link of a worker that is busy, until it is closed for that.
-    if (worker !== undefined && worker.link.unsentBytes <= MAX_UNTOLD_BYTES)
-      worker.link.send({
-        event: 'client-error',
-        listener: worker.listener,
-        error: encodeError(error),
-        remoteAddress: socket.remoteAddress ?? null,
-        remotePort: socket.remotePort ?? null,
-        remoteFamily: socket.remoteFamily ?? null,
-      });
+    if (worker !== undefined) tellFailure(worker, error, socket);
     // node:tls leaves it to the application to destroy the socket; this one has nobody else.
     socket.destroy();
   }
@@ -289,6 +262,13 @@ export class ServerGroup implements AcceptorOwner, SessionHome {
   sessionOnUnheld(named: NamedSession): void {
     const { session } = named;
     const last = this.#release(session);
+    const returned = this.#returned.get(session);
+    if (this.#returned.delete(session) && returned !== undefined && !this.#ended) {
+      session.leases -= 1;
+      this.#waitAgain(session, returned);
+      this.#serve();
+      return;
+    }
     if (session.away || isOver(named) || named.waiting > 0) return;
     if (this.#ended) {
       const successor = this.#options.successorOf(this);
@@ -344,21 +324,45 @@ export class ServerGroup implements AcceptorOwner, SessionHome {
 
   #offer(session: Session, worker: Worker, adopted: boolean, last?: Worker): void {
     worker.load += 1;
-    this.#offers.set(session, { worker, sinceMs: Date.now(), adopted, last });
-    const handle = this.#services.handles.issue(session);
-    worker.link.send({ event: 'offer', listener: worker.listener, handle, adopted });
+    const offer = makeOffer(session, { worker, adopted, last }, this.#services.handles, {
+      offerOnTaken: (lane) => this.#give(session, offer, lane),
+      offerOnLost: () => {
+        if (this.#offers.get(session) === offer) this.#revoke(session, offer);
+        this.#serve();
+      },
+    });
+    this.#offers.set(session, offer);
+  }
+
+  /** A worker has taken on its trunk what it was offered there. */
+  #give(session: Session, offer: Offer, lane: TrunkLane): void {
+    const { worker, adopted } = offer;
+    const { named } = session;
+    // Somebody may have taken it by its name.
+    if (named === undefined || named.busy) {
+      lane.leave();
+      return;
+    }
+    lane.onReturned = () => void this.#returned.set(session, offer);
+    this.#services.openOnTrunk(named, lane, worker.socket, { listener: worker.listener, adopted });
   }
 
   /** Takes an offer back; the session waits again. */
   #revoke(session: Session, offer: Offer): void {
     this.#dropOffer(session, offer);
     this.#services.handles.revoke(session);
+    this.#waitAgain(session, offer);
+  }
+
+  #waitAgain(session: Session, offer: Offer): void {
     if (offer.adopted && session.named !== undefined) this.#orphans.set(session.named, offer.last);
     else this.#waiting.add(session);
   }
 
   #dropOffer(session: Session, offer: Offer): void {
-    if (this.#offers.delete(session)) offer.worker.load -= 1;
+    if (!this.#offers.delete(session)) return;
+    offer.worker.load -= 1;
+    offer.withdraw();
   }
 
   /** Sessions that have ended, with nothing left for anybody. */
@@ -386,6 +390,7 @@ export class ServerGroup implements AcceptorOwner, SessionHome {
 
   #forget(session: Session): void {
     this.#waiting.delete(session);
+    this.#returned.delete(session);
     this.#release(session);
     const offer = this.#offers.get(session);
     // A session with a life of its own may still hold something for the worker that it was offered to.

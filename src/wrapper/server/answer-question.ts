@@ -5,7 +5,8 @@ import { TlshubError } from '../../errors.ts';
 import type { WireEvent } from '../../protocol/messages.ts';
 import { encodeError } from '../../protocol/wire-error.ts';
 import { isUnshareable } from '../context-key.ts';
-import type { DaemonLink, ListenerEvent } from '../daemon-link.ts';
+import type { DaemonLink } from '../daemon-link.ts';
+import type { ListenerEvent } from '../link-holders.ts';
 import { describeContextOption, type ServerFunctions } from './resolve-server.ts';
 
 type Question = Extract<ListenerEvent, { event: 'question' }>;

@@ -1,6 +1,6 @@
 // What `tlsClientError` is given of a client whose handshake failed in the daemon: its address, and nothing to talk to.
 import { Socket } from 'node:net';
-import type { ListenerEvent } from '../daemon-link.ts';
+import type { ListenerEvent } from '../link-holders.ts';
 
 /**
  * A socket that is closed and knows where it came from.

@@ -54,6 +54,8 @@ export class HttpConnection {
   /** Chunks that wait until their first bytes count as consumed. */
   #heldBack: unknown[] | undefined;
   #left = false;
+  /** Where it was last between two requests. */
+  #place: string | undefined;
   #waiting: (() => void)[] = [];
   #requestTimeout: number | undefined;
 
@@ -100,7 +102,8 @@ export class HttpConnection {
     if (framed === undefined || this.#left || !this.#isQuiet() || !this.#socket.isLeased) return;
     this.#begun = false;
     const written = (sharing.writtenAt ?? 0) + framed.bytesWritten;
-    this.#tell(`${MARK}${framed.consumedOffset} ${written}`);
+    this.#place = `${MARK}${framed.consumedOffset} ${written}`;
+    if (!framed.tellState(Buffer.from(this.#place, 'latin1'))) this.#tell(this.#place);
     this.#wake();
   }
 
@@ -160,6 +163,9 @@ export class HttpConnection {
       await new Promise<void>((resolve) => this.#waiting.push(resolve));
     }
     if (this.#socket.destroyed) return;
+    // The call that gives it away could overtake what was told on the trunk.
+    if (state === undefined && !this.#left && this.#place !== undefined && this.#socket.isLeased)
+      this.#tell(this.#place);
     await verbs.handOff.call(this.#socket, state);
   }
 

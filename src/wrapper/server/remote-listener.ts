@@ -4,12 +4,16 @@ import { chmod, lstat, unlink } from 'node:fs/promises';
 import { codeOf, TlshubError } from '../../errors.ts';
 import { probeSocket } from '../../link/probe-socket.ts';
 import { socketDirectory } from '../../link/socket-path.ts';
+import type { TrunkOpening } from '../../protocol/messages.ts';
 import type { ListenAddress } from '../../protocol/server-key.ts';
 import { decodeError } from '../../protocol/wire-error.ts';
-import { DaemonLink, type ListenerEvent, type ListenerHolder } from '../daemon-link.ts';
+import { DaemonLink } from '../daemon-link.ts';
 import { MAX_ATTEMPTS } from '../daemon-socket.ts';
+import type { ListenerEvent, ListenerHolder } from '../link-holders.ts';
 import { shardsForPort } from '../shards.ts';
 import type { ServerDescription } from './server-description.ts';
+import { Trunk } from './trunk.ts';
+import type { TrunkPipe } from './trunk-pipe.ts';
 
 /** Where a port is, as `net.Server.address()` tells it. */
 export type ServerAddress = { address: string; family: string; port: number } | string;
@@ -26,6 +30,8 @@ export interface OfferedSession {
 /** The server that a port is for. */
 export interface ListenerOwner {
   listenerOnOffer(offer: OfferedSession): void;
+  /** A session that came on the trunk of a link. */
+  listenerOnSession(opening: TrunkOpening, pipe: TrunkPipe, link: DaemonLink): void;
   /** Node's error of a handshake, and where it came from. */
   listenerOnClientError(error: Error, peer: Extract<ListenerEvent, { event: 'client-error' }>): void;
   listenerOnQuestion(question: Extract<ListenerEvent, { event: 'question' }>, link: DaemonLink): void;
@@ -55,7 +61,7 @@ export class RemoteListener implements ListenerHolder {
   #left: Promise<void> | undefined;
   #referenced = true;
   /** Offers that came before the reply of the call. */
-  #early: ListenerEvent[] | undefined = [];
+  #early: (() => void)[] | undefined = [];
 
   /**
    * @param description what the server is, asked each time the port is opened
@@ -94,6 +100,8 @@ export class RemoteListener implements ListenerHolder {
           shards = present;
           continue;
         }
+        // Without a trunk the sessions come by offers on the link.
+        if (this.#description.sharing.survive !== false) await Trunk.of(link).catch(() => {});
         const { address } = await link.call('listen', {
           listener,
           address: this.#requested,
@@ -141,7 +149,19 @@ export class RemoteListener implements ListenerHolder {
   begin(): void {
     const early = this.#early ?? [];
     this.#early = undefined;
-    for (const event of early) this.linkOnListenerEvent(event);
+    for (const give of early) give();
+  }
+
+  get takesSessions(): boolean {
+    return !this.#closed;
+  }
+
+  linkOnSession(opening: TrunkOpening, pipe: TrunkPipe): void {
+    const link = this.#link;
+    if (this.#early !== undefined) this.#early.push(() => this.linkOnSession(opening, pipe));
+    // What comes to a server that has closed meanwhile, another one gets.
+    else if (this.#closed || link === undefined) pipe.close();
+    else this.#owner.listenerOnSession(opening, pipe, link);
   }
 
   /** Makes a call about the server, when its port is open; nothing happens before it listens: the description tells it. */
@@ -186,7 +206,7 @@ export class RemoteListener implements ListenerHolder {
 
   linkOnListenerEvent(event: ListenerEvent): void {
     if (this.#early !== undefined && event.event !== 'question') {
-      this.#early.push(event);
+      this.#early.push(() => this.linkOnListenerEvent(event));
       return;
     }
     const link = this.#link;

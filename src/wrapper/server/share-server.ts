@@ -3,8 +3,11 @@
 // its own in the place of a server's handle in the same way (lib/internal/cluster/child.js).
 import type { Server, TlsOptions } from 'node:tls';
 import { codeOf, TlshubError } from '../../errors.ts';
+import type { TrunkOpening } from '../../protocol/messages.ts';
 import type { TlshubSocket } from '../connect.ts';
 import { isUnshareable, type Unshareable } from '../context-key.ts';
+import type { DaemonLink } from '../daemon-link.ts';
+import type { LaneTarget } from '../lane-opening.ts';
 import { SharedSocket } from '../shared-socket.ts';
 import { ALLOWS_FALLBACK } from '../shared-socket-options.ts';
 import { answerQuestion } from './answer-question.ts';
@@ -19,6 +22,7 @@ import {
 } from './resolve-server.ts';
 import { ServerDescription } from './server-description.ts';
 import type { ServerSharing } from './server-sharing.ts';
+import type { TrunkPipe } from './trunk-pipe.ts';
 
 /** Whether a server listens in the daemon. */
 export interface ServerSharingInfo {
@@ -51,6 +55,8 @@ export interface ServerProtocol {
   /** Takes a session over from another worker; answers false for one that is for the listeners of `adopt`. */
   takesOver(socket: SharedSocket): boolean;
 }
+
+const NO_BYTES = Buffer.alloc(0);
 
 type Method = (...args: unknown[]) => unknown;
 
@@ -145,27 +151,11 @@ class SharedServer implements ListenerOwner {
   }
 
   listenerOnOffer({ link, directory, handle, adopted }: OfferedSession): void {
-    const { maxConnections } = this.#server;
-    const isTooMany = Boolean(maxConnections) && this.#insides._connections >= maxConnections;
-    const { local, socket: settings } = this.#description.server;
+    const { socket: settings } = this.#description.server;
     const { commit } = this.#description.sharing;
-    const socket: SharedSocket = new SharedSocket({
-      directory,
-      target: { call: 'attach', handle, waitMs: 0, commit, socket: settings, link },
-      stream: local as object,
-      rejectUnauthorized: false,
-      onDestroyed: () => {
-        if (!this.#sockets.delete(socket)) return;
-        this.#insides._connections -= 1;
-        this.#insides._emitCloseIfDrained();
-      },
-    });
-    if (isTooMany) {
-      this.#drop(socket);
-      return;
-    }
-    this.#insides._connections += 1;
-    this.#sockets.add(socket);
+    const target: LaneTarget = { call: 'attach', handle, waitMs: 0, commit, socket: settings, link };
+    const socket = this.#take(directory, target);
+    if (socket === undefined) return;
     // A session that ended before it was taken, or that another worker got; it tells the daemon that we live.
     const socketOnEarlyError = () => link.tell('decline', { handle });
     socket.once('error', socketOnEarlyError);
@@ -173,6 +163,28 @@ class SharedServer implements ListenerOwner {
       socket.off('error', socketOnEarlyError);
       this.#give(socket, adopted);
     });
+  }
+
+  listenerOnSession({ adopted, framed, ...opening }: TrunkOpening, pipe: TrunkPipe, link: DaemonLink): void {
+    const { certificate = null } = opening.tls;
+    const open = (opened: SharedSocket) => {
+      const { lane } = pipe;
+      const commit = this.#description.sharing.commit ?? 'auto';
+      const reply = {
+        rc: 1 as const,
+        ...opening,
+        events: [],
+        tls: { ...opening.tls, certificate },
+        framed: { ...framed, commit },
+      };
+      link.addTrunkLane(lane, opened);
+      pipe.onEnd((end) => opened.linkOnLaneEnd(end));
+      opened.openOn({ pipe, head: NO_BYTES, link, lane, reply, tellNews: () => {} });
+    };
+    const socket = this.#take(link.directory, undefined, open);
+    if (socket === undefined) return;
+    socket.once('secureConnect', () => this.#give(socket, adopted));
+    open(socket);
   }
 
   listenerOnClientError(error: Error, peer: Parameters<ListenerOwner['listenerOnClientError']>[1]): void {
@@ -186,6 +198,35 @@ class SharedServer implements ListenerOwner {
   listenerOnError(error: Error): void {
     this.#insides._handle = null;
     this.#server.emit('error', error);
+  }
+
+  /** The socket of one more session; `undefined` where there are too many. */
+  #take(
+    directory: string,
+    target: LaneTarget | undefined,
+    dropOn: (socket: SharedSocket) => void = () => {},
+  ): SharedSocket | undefined {
+    const { maxConnections } = this.#server;
+    const isTooMany = Boolean(maxConnections) && this.#insides._connections >= maxConnections;
+    const socket: SharedSocket = new SharedSocket({
+      directory,
+      ...(target && { target }),
+      stream: this.#description.server.local as object,
+      rejectUnauthorized: false,
+      onDestroyed: () => {
+        if (!this.#sockets.delete(socket)) return;
+        this.#insides._connections -= 1;
+        this.#insides._emitCloseIfDrained();
+      },
+    });
+    if (isTooMany) {
+      this.#drop(socket);
+      dropOn(socket);
+      return undefined;
+    }
+    this.#insides._connections += 1;
+    this.#sockets.add(socket);
+    return socket;
   }
 
   /** One more than `maxConnections`: its addresses are known when it is taken. */
