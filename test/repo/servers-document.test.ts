@@ -55,6 +55,12 @@ test('the limits have the defaults of the code', () => {
 async function quickStart(t: TestContext) {
   const program = /^```js\n([\s\S]*?)^```$/m.exec(page)?.[1] ?? '';
   assert.match(program, /server\.listen\(8443, /);
+  const workers: ReturnType<typeof spawnNode>[] = [];
+  // Before the daemon ends: they would start another.
+  t.after(async () => {
+    for (const { child } of workers) child.kill('SIGKILL');
+    await Promise.all(workers.map(({ result }) => result));
+  });
   const daemon = await startTestDaemon(t);
   const directory = tempDir(t);
   const { cert, key } = await (await createCa({ name: 'Test root' })).issue({ names: ['localhost'] });
@@ -73,7 +79,7 @@ async function quickStart(t: TestContext) {
         (_all, name) => `readFileSync('${join(directory, name)}')`,
       );
     const worker = spawnNode(code, { env: { TLSHUB_DIR: daemon.directory } });
-    t.after(() => void worker.child.kill('SIGKILL'));
+    workers.push(worker);
     await worker.printed(' listens\n');
     return { child: worker.child, result: worker.result, port: Number.parseInt(worker.stdout, 10) };
   };

@@ -10,6 +10,7 @@ import { runNode } from '#helpers/run-node.js';
 import { fileScope } from '#helpers/scope.js';
 import { exchange, opened } from '#helpers/streams.js';
 import type { TestDaemon } from '#helpers/test-daemon.js';
+import { waitFor } from '#helpers/wait-for.js';
 import { type Authority, type Certificate, createCa } from '#src/cli/demo/pki.js';
 import type { TlshubSocket } from '#src/index.js';
 import { connectAs, useTestDaemon } from './both-ways.ts';
@@ -72,6 +73,8 @@ test('P1: sequential processes cost nginx one handshake', async (t) => {
   const request = 'GET / HTTP/1.1\r\nHost: localhost\r\n\r\n';
   const count = await runProcesses(proxy.port, request, '\r\n\r\nok\n');
   t.diagnostic(`${count} processes`);
+  // nginx writes its log behind the answer.
+  await waitFor(() => nginx.requests().length >= count, { what: `${count} requests in the log of nginx` });
   assert.equal(nginx.handshakes(), 1);
   assert.equal(proxy.connections.length, 1);
   const connections = new Set(nginx.requests().map((line) => line.connection));
