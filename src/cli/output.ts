@@ -122,7 +122,8 @@ export function record(fields: Readonly<Record<string, unknown>>, indent = 0): s
 export function valueText(name: string, value: unknown): string {
   if (value === null || value === '') return '-';
   if (typeof value === 'number' && name.endsWith('Ms')) return durationText(value);
-  if (typeof value === 'number' && /bytes|^rss$|^heapUsed$|^external$/i.test(name)) return bytesText(value);
+  if (typeof value === 'number' && /bytes|^(rss|heapUsed|external|atStart|perSession)$/i.test(name))
+    return bytesText(value);
   if (typeof value === 'boolean') return value ? 'yes' : 'no';
   if (Array.isArray(value)) return value.map((item) => valueText('', item)).join(', ') || '-';
   return typeof value === 'object' ? JSON.stringify(value) : String(value);
@@ -155,11 +156,13 @@ export function bytesText(bytes: number): string {
   return `${Number((bytes / 1024 ** power).toFixed(1))} ${units[power]}`;
 }
 
-/** `bytesFromPeer` as `bytes from peer`. */
+/** `bytesFromPeer` as `bytes from peer`, `minDHSize` as `min DH size`. */
 function title(name: string): string {
   return name
     .replace(/Ms$/, '')
-    .replace(/([a-z])([A-Z])/g, (_, before: string, after: string) => `${before} ${after.toLowerCase()}`);
+    .replace(/([a-z])([A-Z])/g, '$1 $2')
+    .replace(/([A-Z])([A-Z][a-z])/g, '$1 $2')
+    .replace(/ [A-Z](?![A-Z])/g, (word) => word.toLowerCase());
 }
 
 function isRecord(value: unknown): value is Record<string, unknown> {

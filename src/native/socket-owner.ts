@@ -37,7 +37,8 @@ const STATE_AT = HEADER_BYTES + 1;
 const UID_AT = HEADER_BYTES + 64;
 const INODE_AT = HEADER_BYTES + 68;
 /** ESTABLISHED, FIN_WAIT1, FIN_WAIT2, CLOSE_WAIT, LISTEN (net/tcp_states.h). */
-const OWNED_STATES: ReadonlySet<number> = new Set([1, 4, 5, 8, 10]);
+const LISTEN = 10;
+const OWNED_STATES: ReadonlySet<number> = new Set([1, 4, 5, 8, LISTEN]);
 
 let netlink: Netlink | undefined;
 let lastSequence = 0;
@@ -51,7 +52,10 @@ let lastSequence = 0;
 export function tcpSocketUid(local: TcpEnd, remote: TcpEnd): number | undefined {
   netlink ??= openNetlink();
   const answer = ask(netlink, requestFor(local, remote));
-  if (answer === undefined || !OWNED_STATES.has(answer[STATE_AT] ?? 0)) return undefined;
+  const state = answer?.[STATE_AT] ?? 0;
+  // For a connection that is gone the kernel answers with who listens on its port (inet_lookup).
+  if (answer === undefined || !OWNED_STATES.has(state) || (state === LISTEN) !== (remote.port === 0))
+    return undefined;
   return answer.readUInt32LE(INODE_AT) === 0 ? undefined : answer.readUInt32LE(UID_AT);
 }
 

@@ -151,8 +151,8 @@ test('a wrong command line is exit code 2 and says what is wrong', async () => {
   const wrong: [string[], RegExp][] = [
     [['--to', 'localhost:1'], /--listen/],
     [anyPort, /--to/],
-    [['--listen', 'somewhere:80', '--to', 'localhost:1'], /the host is an IP address/],
-    [['--listen', 'nonsense', '--to', 'localhost:1'], /it is HOST:PORT/],
+    [['--listen', 'somewhere:80', '--to', 'localhost:1'], /The host is an IP address/],
+    [['--listen', 'nonsense', '--to', 'localhost:1'], /It is HOST:PORT/],
     [['--listen', `/${'a'.repeat(200)}`, '--to', 'localhost:1'], /does not fit a Unix socket/],
     [['--listen', './a.sock', '--unsafe-listen', '--to', 'localhost:1'], /only a TCP address can be unsafe/],
     [[...anyPort, ...target(), '--keep-host'], /--keep-host is for --kind http/],

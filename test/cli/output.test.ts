@@ -50,6 +50,19 @@ test('a record is aligned, nested records are indented, units follow the names',
   assert.equal(valueText('', []), '-');
 });
 
+test('names are shown as words, abbreviations as they are, and memory in units', () => {
+  assert.equal(
+    record({ perSession: 5_955_584, atStart: 1024, minDHSize: 1, requestOCSP: true, ALPNProtocols: 'h2' }),
+    [
+      'per session     5.7 MiB',
+      'at start        1 KiB',
+      'min DH size     1',
+      'request OCSP    yes',
+      'ALPN protocols  h2',
+    ].join('\n'),
+  );
+});
+
 test('without a terminal there is no colour; an error is message, code and help', async () => {
   const { stdout, stderr } = await runNode(`
     import { printError, printResult, styled } from '#src/cli/output.js';

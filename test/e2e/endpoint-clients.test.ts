@@ -49,6 +49,26 @@ const totals = async ({ address }: RunningEndpoint) => {
   return endpoints.find((endpoint) => endpoint.address === address);
 };
 
+test('P10: a page that gave its own name the address of this host cannot read answers (DNS rebinding)', async (t) => {
+  const origin = await countingOrigin(t, { ...leaf, behaviour: { kind: 'http' } });
+  const open = (...args: string[]) =>
+    startEndpoint(t, ['--kind', 'http', ...target(origin.port), ...args], daemon.directory);
+  const guarded = await open('--listen', '127.0.0.1:0');
+  const status = (endpoint: RunningEndpoint, host: string) =>
+    curl(endpoint, '/', '-o', '/dev/null', '-w', '%{http_code}', '-H', `Host: ${host}`);
+  for (const host of ['evil.example', 'evil.example:80', 'notlocalhost', 'localhost.evil.example'])
+    assert.equal(await status(guarded, host), '421', host);
+  for (const host of ['LocalHost:9000', 'api.localhost', '127.0.0.1', '[::1]:80'])
+    assert.equal(await status(guarded, host), '200', host);
+  const others = [
+    await open('--listen', '127.0.0.1:0', '--keep-host'),
+    await open('--listen', '127.0.0.1:0', '--unsafe-listen'),
+    await open('--listen', join(tempDir(t), 'door.sock')),
+  ];
+  for (const endpoint of others)
+    assert.equal(await status(endpoint, 'evil.example'), '200', endpoint.address);
+});
+
 for (const [where, kind] of [
   ['tcp', 'raw'],
   ['unix', 'raw'],

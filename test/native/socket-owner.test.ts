@@ -47,6 +47,14 @@ for (const host of ['127.0.0.1', '127.0.0.7', '::1']) {
   });
 }
 
+test('P10: a client that is gone is not taken for one who listens on its port', async (t) => {
+  const { port } = await askingPort(t, '127.0.0.1');
+  assert.equal(
+    tcpSocketUid({ address: '127.0.0.1', port }, { address: '127.0.0.1', port: port - 1 }),
+    undefined,
+  );
+});
+
 test('P10: a client of another user is that user’s', async (t) => {
   const { port, accepted } = await askingPort(t, '127.0.0.1');
   const waiting = accepted();

@@ -127,6 +127,7 @@ function textOf(address: EndpointAddress): string {
 
 function parsePlace(text: string): EndpointPlace {
   const place = parseEndpointPlace(text);
-  if (typeof place === 'string') throw new InvalidArgumentError(`${place}.`);
+  if (typeof place === 'string')
+    throw new InvalidArgumentError(`${place.replace(/^./, (first) => first.toUpperCase())}.`);
   return place;
 }

@@ -15,5 +15,9 @@ export function inspectCommand(): Command {
 async function inspectAction(id: string, flags: ClientFlags): Promise<void> {
   const link = await openLinkOf(id, flags);
   const { session } = await link.call('inspect', { session: id });
-  printResult(session, record(session as Record<string, unknown>), flags);
+  const shown = Object.entries(session as Record<string, unknown>).map(
+    // Beside `state` it would be shown under the same name.
+    ([name, value]) => [name === 'stateMs' ? 'inStateMs' : name, value] as const,
+  );
+  printResult(session, record(Object.fromEntries(shown)), flags);
 }

@@ -1,5 +1,6 @@
-// What an endpoint is made of, whoever asked for it: a call on a link, or a section of the configuration. Types only, but
-// for the name of the target.
+// What an endpoint is made of, whoever asked for it: a call on a link, or a section of the configuration. Types, and
+// what the target is called.
+import { isIP } from 'node:net';
 import type { EndpointKind, EndpointPlace } from '../../protocol/endpoint-place.ts';
 import type { SessionKey } from '../../protocol/session-key.ts';
 
@@ -28,6 +29,18 @@ export function targetOf({ host, port, path }: SessionKey): string {
 export function authorityOf({ host, port, servername }: SessionKey): string {
   const name = servername ?? bracketed(host);
   return port === null || port === HTTPS_PORT ? name : `${name}:${port}`;
+}
+
+/**
+ * True when a request for this host is served: one for an IP address, `localhost` or the target itself. Any other name may be
+ * that of a web page whose DNS says that it is here (DNS rebinding), so that its browser lets it read what we answer.
+ * @param host value of `Host`; empty ones do not come from browsers
+ */
+export function servesHost(host: string, { host: target, servername }: SessionKey): boolean {
+  const name = host.replace(/:\d*$/, '').toLowerCase();
+  if (name === '' || name === 'localhost' || name.endsWith('.localhost')) return true;
+  if (name === target?.toLowerCase() || name === servername?.toLowerCase()) return true;
+  return isIP(name.replace(/^\[(.*)\]$/, '$1')) !== 0;
 }
 
 function bracketed(host: string | null): string {

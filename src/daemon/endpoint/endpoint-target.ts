@@ -10,6 +10,8 @@ export interface EndpointTarget {
   /** `host` or `host:port` of the target, as the Host header has it (the port is left out when it is 443). */
   readonly authority: string;
   readonly keepHost: boolean;
+  /** False for a request's host that is refused; absent: all are served. */
+  servesHost?(host: string): boolean;
   /** Leases a session: an idle one of the pool, or a new one; `fresh`: never an idle one. Rejects with OpenFailure or TlshubError. */
   lease(options: { abandoned: AbortSignal; fresh?: boolean }): Promise<{ session: Session; reused: boolean }>;
   /** Gives a session back without doubt, warm. The caller has left it (session.occupy(undefined)). */

@@ -15,7 +15,7 @@ import type { Session } from '../session.ts';
 import { resetSocketSettings } from '../socket-settings.ts';
 import { OpenFailure } from '../upstream.ts';
 import { addressInUse, Door, placeOf } from './door.ts';
-import { authorityOf, type EndpointSettings, targetOf } from './endpoint-settings.ts';
+import { authorityOf, type EndpointSettings, servesHost, targetOf } from './endpoint-settings.ts';
 import type { EndpointConnection, EndpointTarget } from './endpoint-target.ts';
 import { serveHttp } from './http-connection.ts';
 import { serveRaw } from './raw-connection.ts';
@@ -208,9 +208,13 @@ export class Endpoint {
   #targetFor(client: Client, pid: number | null): EndpointTarget {
     const settings = this.#settings;
     const { pool, log } = this.#services;
+    const { place, keepHost, unsafeListen } = settings;
+    // A web page cannot reach a Unix socket; where the name stays as it is, the target looks at it.
+    const isGuarded = place.path === null && !keepHost && !unsafeListen;
     return {
       authority: authorityOf(settings.key),
-      keepHost: settings.keepHost,
+      keepHost,
+      ...(isGuarded && { servesHost: (host: string) => servesHost(host, settings.key) }),
       log,
       lease: async ({ abandoned, fresh = false }) => {
         try {

@@ -34,6 +34,7 @@ export function serveHttp(
 
 class HttpConnection implements EndpointConnection, ExchangeOwner {
   readonly #client: Socket;
+  readonly #target: EndpointTarget;
   readonly #exchange: HttpExchange;
   readonly #onClose: (counts: EndpointCounts) => void;
   readonly #times: HttpTimes;
@@ -62,6 +63,7 @@ class HttpConnection implements EndpointConnection, ExchangeOwner {
     times: HttpTimes,
   ) {
     this.#client = client;
+    this.#target = target;
     this.#onClose = onClose;
     this.#times = times;
     this.#exchange = new HttpExchange(client, target, this);
@@ -86,7 +88,9 @@ class HttpConnection implements EndpointConnection, ExchangeOwner {
   }
 
   destroy(): void {
-    this.#client.destroy();
+    // A cut response must not look whole; one that is whole, the kernel still delivers.
+    if (this.#client.writableFinished) this.#client.destroy();
+    else resetClient(this.#client);
   }
 
   exchangeOnReady(): void {
@@ -187,6 +191,12 @@ class HttpConnection implements EndpointConnection, ExchangeOwner {
     }
     this.#partial = undefined;
     const request = parseRequestHead(bytes, start, end);
+    if (this.#target.servesHost?.(request.targetHost ?? request.fields.host ?? '') === false) {
+      throw new HttpSyntaxError(
+        'this endpoint is asked for by its address, localhost or the name of its target; for other names: keep_host, or a Unix socket',
+        421,
+      );
+    }
     this.#request = request;
     this.#requests += 1;
     this.#ready = false;
@@ -275,7 +285,7 @@ class HttpConnection implements EndpointConnection, ExchangeOwner {
 
   #deadlineOnPassed(): void {
     if (this.#closing) {
-      this.#client.destroy();
+      this.destroy();
     } else if (this.#request !== undefined) {
       const responding = this.#exchange.responding;
       this.#exchange.abandon('nothing came for too long');

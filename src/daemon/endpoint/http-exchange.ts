@@ -28,6 +28,7 @@ import { writeHead } from './http-write.ts';
 
 /** Why a session serves its client only, from then on. */
 const AUTHENTICATED = 'the connection was authenticated, not the request';
+const SENT_MORE = 'the peer sent more than its response';
 
 /** How an exchange ended for the client: its connection goes on, this was its last response, or that was cut short. */
 export type ExchangeEnd = 'goes-on' | 'last' | 'broken';
@@ -68,6 +69,8 @@ export class HttpExchange implements Occupant {
   /** The beginning of a response's head. */
   #partial: Buffer | undefined;
   #response: ResponseHead | undefined;
+  /** The response is complete, and the session still listened to: see {@link #finish}. */
+  #finished = false;
   /** The client's connection ends after this response. */
   #last = false;
 
@@ -131,10 +134,15 @@ export class HttpExchange implements Occupant {
   abandon(reason: string): void {
     this.#request = undefined;
     this.#abandoned.abort();
+    if (this.#finished && !this.#private) return;
     this.#drop(this.#private ? AUTHENTICATED : reason);
   }
 
   sessionOnPeerEnd(): void {
+    if (this.#finished) {
+      this.#leave()?.close('the peer ended it behind its response', 'orderly');
+      return;
+    }
     if (this.#request !== undefined && this.#response?.bodyLength === UNTIL_CLOSE) {
       this.#leave()?.close('its response ended with it', 'orderly');
       this.#over('last');
@@ -146,7 +154,7 @@ export class HttpExchange implements Occupant {
 
   sessionOnClose(error: Error | undefined): void {
     this.#leave();
-    this.#lost(error);
+    if (!this.#finished) this.#lost(error);
   }
 
   sessionOnLeave(): void {
@@ -204,8 +212,8 @@ export class HttpExchange implements Occupant {
   readonly #tlsOnData = (chunk: Buffer) => {
     const request = this.#request;
     this.#session?.countFromPeer(chunk.length);
-    if (request === undefined) {
-      this.#drop('the peer sent bytes between two requests');
+    if (this.#finished || request === undefined) {
+      this.#drop(this.#finished ? SENT_MORE : 'the peer sent bytes between two requests');
       return;
     }
     this.#answered = true;
@@ -291,20 +299,32 @@ export class HttpExchange implements Occupant {
 
   /** The response is complete. */
   #finish(moreCame: boolean): void {
-    const doubt = moreCame ? 'the peer sent more than its response' : this.#doubt();
-    if (doubt === AUTHENTICATED && !this.#last) {
-      this.#private = true;
-      this.#session?.tls.off('drain', this.#tlsOnDrain);
-      this.#over('goes-on');
+    const doubt = moreCame ? SENT_MORE : this.#doubt();
+    this.#private = doubt === AUTHENTICATED && !this.#last;
+    if (doubt === undefined || this.#private) {
+      // node:tls may have decrypted more already, and gives it record by record with promises in between: whoever had the
+      // session by then would take that for a response.
+      this.#finished = true;
+      setImmediate(this.#onSettled);
       return;
     }
-    const session = this.#leave();
-    if (session !== undefined) {
-      if (doubt === undefined) this.#target.release(session);
-      else session.close(doubt, this.#sent ? 'orderly' : 'abrupt');
-    }
+    this.#leave()?.close(doubt, this.#sent ? 'orderly' : 'abrupt');
     this.#over(this.#last ? 'last' : 'goes-on');
   }
+
+  /** Nothing came behind the response. */
+  readonly #onSettled = () => {
+    this.#finished = false;
+    if (this.#private) {
+      this.#session?.tls.off('drain', this.#tlsOnDrain);
+      // It may wait for the client, who takes the rest in its own time.
+      this.#session?.tls.resume();
+    } else {
+      const session = this.#leave();
+      if (session !== undefined) this.#target.release(session);
+    }
+    if (this.#request !== undefined) this.#over(this.#last ? 'last' : 'goes-on');
+  };
 
   #doubt(): string | undefined {
     if (!this.#sent || this.#session?.tls.writableLength !== 0)

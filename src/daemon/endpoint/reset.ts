@@ -9,7 +9,8 @@ import type { Socket } from 'node:net';
 export function resetClient(client: Socket): void {
   if (client.destroyed) return;
   // libuv refuses to reset a handle in the middle of its shutdown (uv_tcp_close_reset), and Node 20 then never exits.
-  const isShuttingDown = client.writableEnded && !client.writableFinished;
+  // It begins when nothing waits to be written any more.
+  const isShuttingDown = client.writableEnded && !client.writableFinished && client.writableLength === 0;
   if (client.remoteAddress === undefined || isShuttingDown) client.destroy();
   else client.resetAndDestroy();
 }

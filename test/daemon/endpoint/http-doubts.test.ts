@@ -1,6 +1,7 @@
 // When a session goes back to the pool after an exchange, when it is closed, and when a request is sent a second time.
 import assert from 'node:assert/strict';
 import { before, type TestContext, test } from 'node:test';
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import { countingOrigin, type Step } from '#helpers/counting-origin.js';
 import { httpOrigin, type OriginRequest, ok } from '#helpers/http-origin.js';
 import { waitFor } from '#helpers/wait-for.js';
@@ -128,6 +129,57 @@ test('P7: a session that is kept for its client is closed by a byte between two 
   assert.equal(door.lastReason(), 'the peer sent bytes between two requests');
   client.send(get());
   await client.got('on 2');
+});
+
+/** Bytes of a full TLS record. */
+const RECORD = 16 * 1024;
+
+/** A response of so many bytes in all. */
+function okOfBytes(bytes: number, headers: readonly string[] = []): string {
+  const bodyBytes = bytes - ok('', headers).length - String(bytes).length + 1;
+  return ok('x'.repeat(bodyBytes), headers);
+}
+
+test('P6: a session that is kept for its client is read on, though the client had to take the response first', async (t) => {
+  let bytes = 0;
+  const { door, client, origin } = await setUp(t, ({ socket, request }) =>
+    socket.write(request === 1 ? okOfBytes(bytes, ['WWW-Authenticate: NTLM']) : ok('the next')),
+  );
+  await waitFor(() => door.sockets.size === 1, { what: 'the connection' });
+  const [socket] = door.sockets;
+  assert.ok(socket);
+  // As when the client takes nothing; the response's last record is the one that fills the socket.
+  socket.cork();
+  bytes = socket.writableHighWaterMark;
+  client.send(get());
+  await waitFor(() => socket.writableLength === bytes, { what: 'the whole response' });
+  await nextTurn();
+  await nextTurn();
+  socket.uncork();
+  await waitFor(() => client.text.length === bytes, { what: 'the first response' });
+  client.send(get());
+  await client.got('the next');
+  assert.equal(origin.connections, 1);
+  assert.equal(door.closed.length, 0);
+});
+
+test('P6: what an origin sends behind its response, in a record of its own, is the response to nothing', async (t) => {
+  const { door, client, origin } = await setUp(t, ({ socket, connection }) =>
+    socket.write(connection === 1 ? okOfBytes(RECORD) + ok('poison') : ok('its own')),
+  );
+  client.send([...get('/1'), '', ...get('/2')]);
+  await client.got('its own');
+  assert.equal(client.text.includes('poison'), false);
+  assert.equal(origin.connections, 2);
+  assert.equal(door.lastReason(), 'the peer sent more than its response');
+});
+
+test('P8: a connection that is cut in the middle of a response without a length is reset', async (t) => {
+  const { door, client } = await setUp(t, ({ socket }) => socket.write('HTTP/1.1 200 OK\r\n\r\nsome of it'));
+  client.send(get());
+  await client.got('some of it');
+  for (const connection of door.connections) connection.destroy();
+  await client.ended('reset');
 });
 
 test('P7: a response that ends with its session closes it, and the client sees the end', async (t) => {

@@ -74,6 +74,8 @@ function heldBytes(door: Door): number {
 
 async function download(door: Door, path: string, slowly: boolean): Promise<{ bytes: number; most: number }> {
   const request = httpRequest({ port: door.port, host: '127.0.0.1', path, agent: false });
+  // At the end of the test its connection is cut.
+  request.on('error', () => {});
   request.end();
   const [response] = (await within(once(request, 'response'), { what: 'a response' })) as [IncomingMessage];
   const checker = new PatternChecker();
