@@ -16,6 +16,8 @@ const LANDING_BYTES = 64 * 1024;
 const BLOCK_BYTES = 16 * 1024;
 /** Fewer bytes than this get memory of their own length. */
 const SMALL_BYTES = 4 * 1024;
+/** A record's content behind a head of HTTP. */
+const SCRATCH_BYTES = 48 * 1024;
 /** More free blocks are not kept. */
 const MAX_FREE_BLOCKS = 64;
 
@@ -34,6 +36,7 @@ interface OnreadKeys {
 
 const keys = findOnreadKeys();
 const landing = Buffer.allocUnsafeSlow(LANDING_BYTES);
+const scratch = Buffer.allocUnsafeSlow(SCRATCH_BYTES);
 /** Blocks that are used again: new ones for each wait would keep the garbage collector busy. */
 const freeBlocks: Buffer[] = [];
 
@@ -46,17 +49,27 @@ export function startReader(socket: Socket, reader: BytesReader): void {
   landDirectly(socket);
   (socket as DirectSocket)[READER] = reader;
   // What waits in the stream comes first, and where nothing lands directly everything comes this way.
-  socket.on('data', reader);
+  socket.on('data', socketOnData);
   socket.pause();
+}
+
+/**
+ * Gives the bytes of a socket to `reader` from now on, in the place of another reader if it has one, and reads: without
+ * the pause between two readers, which costs two system calls.
+ */
+export function readOn(socket: Socket, reader: BytesReader): void {
+  const direct = socket as DirectSocket;
+  if (direct[READER] === undefined) startReader(socket, reader);
+  else direct[READER] = reader;
+  if (socket.readableFlowing !== true) socket.resume();
 }
 
 /** The reader of a socket, if it has one, gets nothing more. The socket is paused, and its stream keeps what comes. */
 export function stopReader(socket: Socket): void {
   const direct = socket as DirectSocket;
-  const reader = direct[READER];
-  if (reader === undefined) return;
+  if (direct[READER] === undefined) return;
   direct[READER] = undefined;
-  socket.off('data', reader);
+  socket.off('data', socketOnData);
   holdBytes(socket);
 }
 
@@ -77,6 +90,15 @@ export function keepBytes(bytes: Buffer): Buffer {
 }
 
 /**
+ * Memory for bytes that are made up of others and written at once; like those of a reader they are good only until the
+ * next ones are. Undefined when there are more than fit.
+ */
+export function scratchFor(bytes: number): Buffer | undefined {
+  if (bytes > SCRATCH_BYTES) return undefined;
+  return keys === undefined ? Buffer.allocUnsafe(bytes) : scratch.subarray(0, bytes);
+}
+
+/**
  * Writes bytes of a reader to a plain socket. Answers as `write`: false while the socket wants no more.
  * @param socket not TLS, and nobody writes to its descriptor but its stream
  * @param onWritten called when those that had to wait have left, or cannot
@@ -92,7 +114,7 @@ export function writeBytes(socket: Socket, bytes: Buffer, onWritten?: () => void
  * Writes bytes of a reader to a TLS connection. Answers as `write`.
  * @param onWritten called when they have left, or cannot
  */
-export function encryptBytes(tls: TLSSocket, bytes: Buffer, onWritten: () => void): boolean {
+export function encryptBytes(tls: TLSSocket, bytes: Buffer, onWritten?: () => void): boolean {
   // With nothing before them node:tls encrypts, or copies, all of them before `write` returns.
   if (keys === undefined || isQuiet(tls)) return tls.write(bytes, onWritten);
   return writeCopy(tls, bytes, onWritten);
@@ -135,6 +157,10 @@ function landDirectly(socket: Socket): void {
   fields[keys.buffer] = landing;
   fields[keys.callback] = socketOnLanding;
   handle.useUserBuffer(landing);
+}
+
+function socketOnData(this: DirectSocket, bytes: Buffer): void {
+  this[READER]?.(bytes);
 }
 
 /** Node's `onread.callback`, called with the socket as `this`; false stops the reading. */

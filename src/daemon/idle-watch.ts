@@ -16,11 +16,9 @@ export class IdleWatch implements Occupant {
     this.#session = session;
     this.#leave = leave;
     session.occupy(this);
-    session.tls.on('data', this.#tlsOnData);
-    session.tls.resume();
   }
 
-  readonly #tlsOnData = () => this.#end('the peer sent bytes while the session was idle', 'abrupt');
+  readonly sessionOnBytes = () => this.#end('the peer sent bytes while the session was idle', 'abrupt');
 
   sessionOnPeerEnd(): void {
     this.#end('the peer ended the session while it was idle', 'orderly');
@@ -30,9 +28,7 @@ export class IdleWatch implements Occupant {
     this.#leave();
   }
 
-  sessionOnLeave(): void {
-    this.#session.tls.off('data', this.#tlsOnData);
-  }
+  sessionOnLeave(): void {}
 
   #end(reason: string, manner: CloseManner): void {
     this.#leave();

@@ -12,6 +12,7 @@ import { IdleWatch } from './idle-watch.ts';
 import { ownerOf } from './owner.ts';
 import { Session } from './session.ts';
 import type { SessionTable } from './session-table.ts';
+import { Tally } from './tally.ts';
 import type { TicketCache } from './ticket-cache.ts';
 import type { OnOpenEvent, Upstream } from './upstream.ts';
 
@@ -117,7 +118,10 @@ export class Pool {
     let grant: Grant | undefined;
     if (!this.#waiters.some((waiter) => waiter.owner === owner)) {
       if (fresh) this.#makeRoom(owner);
-      else grant = this.#takeIdle(owner);
+      else {
+        grant = this.#takeIdle(owner);
+        grant?.occupy(undefined);
+      }
       grant ??= this.#reserve(uid, owner) ? 'slot' : undefined;
     }
     grant ??= await this.#wait(uid, owner, waitMs, abandoned, !fresh);
@@ -129,11 +133,19 @@ export class Pool {
       this.giveBack(leased.session);
       throw new TlshubError('ERR_TLSHUB_NOT_LEASED', 'the holder went away before its session was ready');
     }
-    this.#table.move(leased.session, 'leased');
-    leased.session.leases += 1;
-    this.counters.leases += 1;
-    if (leased.reused) this.counters.reuses += 1;
+    this.#beginLease(leased.session, leased.reused);
     return leased;
+  }
+
+  /**
+   * What {@link lease} would answer, where it need not wait for anything: an idle session of the same owner that no
+   * request before this one waits for. The caller occupies it before it does anything else; until then it is watched.
+   */
+  leaseIdle(uid: number, key: SessionKey, context: ResolvedContext | undefined): Session | undefined {
+    if (this.#draining || this.#waiters.length > 0) return undefined;
+    const session = this.#takeIdle(ownerOf(uid, key, context));
+    if (session !== undefined) this.#beginLease(session, true);
+    return session;
   }
 
   /**
@@ -149,12 +161,13 @@ export class Pool {
   }
 
   /**
-   * Takes back a session about whose bytes there is no doubt; it waits for the next holder, or serves one now. Answers
-   * why it is closed instead.
+   * Takes back a session about whose bytes there is no doubt, from its occupant if it has one; it waits for the next
+   * holder, or serves one now. Answers why it is closed instead.
    */
   giveBack(session: Session): string | undefined {
     const obstacle = this.#obstacleToPooling(session);
     if (obstacle !== undefined) {
+      session.occupy(undefined);
       session.close(obstacle, 'orderly');
       return obstacle;
     }
@@ -206,6 +219,13 @@ export class Pool {
       session.close('the daemon is shutting down', 'orderly');
     this.#idle.clear();
     for (const waiter of [...this.#waiters]) waiter.refuse(new TlshubError('ERR_TLSHUB_DRAINING'));
+  }
+
+  #beginLease(session: Session, reused: boolean): void {
+    this.#table.move(session, 'leased');
+    session.leases += 1;
+    this.counters.leases += 1;
+    if (reused) this.counters.reuses += 1;
   }
 
   #obstacleToPooling(session: Session): string | undefined {
@@ -269,7 +289,6 @@ export class Pool {
         continue;
       }
       if (idle?.length === 0) this.#idle.delete(owner);
-      session.occupy(undefined);
       return session;
     }
     this.#idle.delete(owner);
@@ -320,6 +339,7 @@ export class Pool {
   }
 
   #serveSlots(): void {
+    if (this.#waiters.length === 0) return;
     for (const waiter of [...this.#waiters]) {
       if (!this.#reserve(waiter.uid, waiter.owner)) continue;
       waiter.grant('slot');
@@ -373,20 +393,5 @@ export class Pool {
       'ERR_TLSHUB_POOL_TIMEOUT',
       `no session became free within ${waitMs} ms: ${limit} are in use; release sessions, or raise the limit`,
     );
-  }
-}
-
-/** Counts by key; a count of zero takes no room. */
-class Tally<Key> {
-  readonly #counts = new Map<Key, number>();
-
-  get(key: Key): number {
-    return this.#counts.get(key) ?? 0;
-  }
-
-  add(key: Key, difference: 1 | -1): void {
-    const count = this.get(key) + difference;
-    if (count === 0) this.#counts.delete(key);
-    else this.#counts.set(key, count);
   }
 }

@@ -5,7 +5,7 @@ import type { TlshubError } from '../errors.ts';
 import type { OpenEvent, TlsInfo } from '../protocol/messages.ts';
 import type { SessionKey } from '../protocol/session-key.ts';
 import type { SessionSide } from '../protocol/session-report.ts';
-import { holdBytes } from './direct-bytes.ts';
+import { type BytesReader, holdBytes, readOn, stopReader } from './direct-bytes.ts';
 import type { LinkPeer } from './link-peer.ts';
 import type { NamedSession } from './named/named-session.ts';
 
@@ -23,6 +23,8 @@ export interface Occupant {
   sessionOnClose(error: Error | undefined): void;
   /** Another one answers from now on: take your listeners off. */
   sessionOnLeave(): void;
+  /** Reads the connection as long as it is the occupant, see direct-bytes.ts; absent of one that sees to that itself. */
+  readonly sessionOnBytes?: BytesReader;
 }
 
 /** Where a server's session belongs when no process holds it. */
@@ -141,8 +143,11 @@ export class Session {
 
   /** Makes `occupant` answer for the bytes from now on; `undefined`: nobody does, and the connection is not read. */
   occupy(occupant: Occupant | undefined): void {
-    this.#occupant?.sessionOnLeave();
+    const before = this.#occupant;
+    before?.sessionOnLeave();
     this.#occupant = occupant;
+    if (occupant?.sessionOnBytes !== undefined) readOn(this.tls, occupant.sessionOnBytes);
+    else if (before?.sessionOnBytes !== undefined) stopReader(this.tls);
     if (occupant === undefined) holdBytes(this.tls);
   }
 

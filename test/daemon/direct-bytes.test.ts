@@ -12,6 +12,7 @@ import {
   encryptBytes,
   holdBytes,
   keepBytes,
+  readOn,
   startReader,
   stopReader,
   writeBytes,
@@ -97,6 +98,33 @@ for (const side of ['client', 'server'] as const) {
     }
   });
 }
+
+test('P6: a reader that takes the place of another gets all that comes from then on, paused or not', async (t) => {
+  const pairs = await makePairs(t);
+  for (const { client: socket, server: far } of [await pairs.plain(), await pairs.tls()]) {
+    const came: string[] = [];
+    const reader = (name: string) => (bytes: Buffer) => came.push(`${name}: ${bytes.toString('latin1')}`);
+    const says = async (text: string, ...wanted: readonly string[]) => {
+      far.write(text);
+      await waitFor(() => came.length === wanted.length, { what: () => `${wanted} in ${came}` });
+      assert.deepEqual(came.splice(0), wanted);
+    };
+    readOn(socket, reader('one'));
+    await says('a', 'one: a');
+    readOn(socket, reader('two'));
+    await says('b', 'two: b');
+    socket.pause();
+    readOn(socket, reader('three'));
+    await says('c', 'three: c');
+    stopReader(socket);
+    far.write('d');
+    await waitFor(() => socket.readableLength === 1, { what: 'a byte that waits' });
+    readOn(socket, reader('four'));
+    await says('', 'four: d');
+    await says('e', 'four: e');
+    assert.equal(socket.listenerCount('data'), 1);
+  }
+});
 
 test('P6: pieces of every size around the bounds of records come whole, both ways', async (t) => {
   const pairs = await makePairs(t);

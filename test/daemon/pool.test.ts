@@ -48,6 +48,27 @@ test('P2: another key or another user never gets the session', async (t) => {
   assert.equal((await lease()).reused, true);
 });
 
+test('P2: an idle session is leased at once to its own key and user only, and never past a request that waits', async (t) => {
+  const { pool, lease, key, closed } = await setUp(t, { maxSessionsPerKey: 1 });
+  const atOnce = (uid = UID, changes = {}) => pool.leaseIdle(uid, { ...key, ...changes }, undefined);
+  assert.equal(atOnce(), undefined);
+  const { session } = await lease();
+  assert.equal(atOnce(), undefined, 'it is held');
+  pool.giveBack(session);
+  assert.equal(atOnce(UID + 1), undefined);
+  assert.equal(atOnce(UID, { minVersion: 'TLSv1.2' }), undefined);
+  assert.equal(atOnce(), session);
+  assert.deepEqual([session.state, session.leases, pool.counters.reuses], ['leased', 2, 1]);
+  const waiting = lease({}, 5_000);
+  pool.giveBack(session);
+  assert.equal(atOnce(), undefined);
+  assert.equal((await within(waiting, { what: 'the lease' })).session, session);
+  pool.giveBack(session);
+  pool.drain();
+  assert.equal(atOnce(), undefined);
+  await waitFor(() => closed.length === 1, { what: 'the end of the session' });
+});
+
 test('a new session of a known key resumes; of another key or user it does not', async (t) => {
   const { lease, tickets, origin } = await setUp(t);
   await lease();

@@ -1,11 +1,9 @@
 // P14 for endpoints of kind http, with Node's own HTTP parser as the oracle: whatever an endpoint lets through means to it
 // what it means to another reader, wherever the bytes are split. Mutations of real messages, over real sockets.
 import assert from 'node:assert/strict';
-import { once } from 'node:events';
 import {
   createServer as createHttpServer,
   type IncomingMessage,
-  METHODS,
   type Server,
   type ServerResponse,
 } from 'node:http';
@@ -112,6 +110,8 @@ interface Seen {
   method: string | undefined;
   url: string | undefined;
   body: string;
+  /** Version of the request. */
+  version: string;
 }
 
 /** Makes a server note its requests, those that are complete, in the order of their heads. */
@@ -121,8 +121,8 @@ function recorded<S extends Server>(server: S, seen: Seen[], errors: string[]): 
     request.on('data', (part: Buffer) => parts.push(part));
     request.on('error', () => undefined);
     request.on('end', () => {
-      const { method, url } = request;
-      seen.push({ method, url, body: Buffer.concat(parts).toString('latin1') });
+      const { method, url, httpVersion: version } = request;
+      seen.push({ method, url, body: Buffer.concat(parts).toString('latin1'), version });
       response.end();
     });
   };
@@ -154,7 +154,8 @@ test('P14: every request that passes is one that Node reads in the same way', as
   const direct: Seen[] = [];
   const through: Seen[] = [];
   const misread: string[] = [];
-  const plain = recorded(createHttpServer(), direct, []);
+  const refused: string[] = [];
+  const plain = recorded(createHttpServer(), direct, refused);
   const secure = recorded(createHttpsServer(certificate) as unknown as Server, through, misread);
   const [plainPort, securePort] = [await listen(plain), await listen(secure)];
   t.after(() => {
@@ -167,22 +168,31 @@ test('P14: every request that passes is one that Node reads in the same way', as
   let passed = 0;
   await fc.assert(
     fc.asyncProperty(mutated(REQUESTS, 3), async ({ text, split }) => {
-      for (const list of [direct, through, misread]) list.length = 0;
+      for (const list of [direct, through, misread, refused]) list.length = 0;
       await say(t, door.port, text, split);
       await say(t, plainPort, text, split);
       passed += through.length;
-      // Node knows a fixed list of methods and stops at others.
-      const known = text.split(/(?<=\r\n\r\n)/).every((part) => METHODS.includes(part.split(' ')[0] ?? ''));
+      // Node knows a fixed list of methods: here it stops at others, there it ends their session.
+      const unknown = [refused, misread].every((codes) => codes.includes('HPE_INVALID_METHOD'));
       for (const [index, request] of through.entries()) {
         const same = direct[index];
-        // Node may have ended its connection behind the request before.
-        if (same === undefined) break;
+        // Node ends the connection behind an HTTP/1.0 request to HEAD, and what had come with it is still read.
+        const ended = direct.some(({ method, version }) => method === 'HEAD' && version === '1.0');
+        if (same === undefined && ((ended && refused.length === 0) || unknown)) break;
+        assert.ok(
+          same,
+          `Node read only ${index} of ${through.length}, then ${refused}: ${JSON.stringify(text)}`,
+        );
         const url = same.url?.replace(/^https?:\/\/[^/?]+(?=\/)/i, '').replace(/^https?:\/\/[^/?]+/i, '/');
-        assert.deepEqual(request, { method: same.method, url, body: same.body });
+        assert.deepEqual(request, { ...same, url, version: '1.1' });
       }
       // What a session's end cuts off is no misunderstanding.
       const others = misread.filter((code) => !['ECONNRESET', 'HPE_INVALID_EOF_STATE'].includes(code));
-      if (known) assert.deepEqual(others, []);
+      assert.deepEqual(
+        others.filter((code) => !(unknown && code === 'HPE_INVALID_METHOD')),
+        [],
+        JSON.stringify({ text, misread, refused, through, direct }),
+      );
     }),
     { numRuns: 400 },
   );
@@ -210,8 +220,7 @@ test('P14: every response that passes is one that Node reads in the same way', a
       const through = await readAsNode(t, client.text);
       const direct = await getAsNode(origin.port);
       passed += 1;
-      // Node also refuses a whole response for what comes behind it; here that only ends the session.
-      if (direct !== undefined) assert.deepEqual(through, direct);
+      assert.deepEqual(through, direct, JSON.stringify({ response, text: client.text }));
     }),
     { numRuns: 300 },
   );
@@ -222,21 +231,22 @@ test('P14: every response that passes is one that Node reads in the same way', a
 async function getAsNode(port: number): Promise<{ status: number | undefined; body: string } | undefined> {
   const agent = new Agent({ ca, keepAlive: false });
   const request = httpsRequest({ port, host: '127.0.0.1', agent, headers: { connection: 'close' } });
-  const failed = new Promise<undefined>((resolve) => request.on('error', () => resolve(undefined)));
-  request.end();
-  const answered = once(request, 'response').then(
-    async ([response]: IncomingMessage[]) => {
+  const read = new Promise<{ status: number | undefined; body: string } | undefined>((resolve) => {
+    let answered: IncomingMessage | undefined;
+    // Bytes behind a whole response are an error too; that one had come before it.
+    request.on('error', () => answered?.complete || resolve(undefined));
+    request.on('response', (response) => {
+      answered = response;
       let body = '';
-      try {
-        for await (const part of response?.setEncoding('latin1') ?? []) body += part;
-      } catch {
-        return undefined;
-      }
-      return { status: response?.statusCode, body };
-    },
-    () => undefined,
-  );
-  return within(Promise.race([answered, failed]), { what: 'a response or an error' });
+      response.setEncoding('latin1').on('data', (part: string) => {
+        body += part;
+      });
+      response.on('error', () => response.complete || resolve(undefined));
+      response.on('end', () => resolve({ status: response.statusCode, body }));
+    });
+  });
+  request.end();
+  return within(read, { what: 'a response or an error' });
 }
 
 async function readAsNode(t: TestContext, text: string) {

@@ -2,6 +2,7 @@
 //
 // endpoint.ts makes the target and owns the connections; raw-connection.ts and http-connection.ts serve one client each.
 
+import type { AbandonSignal } from '../abandonment.ts';
 import type { Logger } from '../log.ts';
 import type { Session } from '../session.ts';
 
@@ -13,8 +14,16 @@ export interface EndpointTarget {
   /** False for a request's host that is refused; absent: all are served. */
   servesHost?(host: string): boolean;
   /** Leases a session: an idle one of the pool, or a new one; `fresh`: never an idle one. Rejects with OpenFailure or TlshubError. */
-  lease(options: { abandoned: AbortSignal; fresh?: boolean }): Promise<{ session: Session; reused: boolean }>;
-  /** Gives a session back without doubt, warm. The caller has left it (session.occupy(undefined)). */
+  lease(options: {
+    abandoned: AbandonSignal;
+    fresh?: boolean;
+  }): Promise<{ session: Session; reused: boolean }>;
+  /**
+   * Leases an idle session of the pool at once; `undefined` when that is not possible, and `lease` is to be asked. The
+   * caller occupies the session before it does anything else.
+   */
+  leaseIdle(): Session | undefined;
+  /** Gives a session back without doubt, warm; from then on it has another occupant. */
   release(session: Session): void;
   readonly log: Logger;
 }

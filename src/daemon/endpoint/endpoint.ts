@@ -5,6 +5,7 @@ import { messageOf, TlshubError } from '../../errors.ts';
 import { endpointPlaceText } from '../../protocol/endpoint-place.ts';
 import type { EndpointReport } from '../../protocol/endpoint-report.ts';
 import { rememberCanonical } from '../../protocol/session-key.ts';
+import type { AbandonSignal } from '../abandonment.ts';
 import type { BlobStore } from '../blob-store.ts';
 import { contextOf } from '../contexts/context-use.ts';
 import type { Contexts } from '../contexts/contexts.ts';
@@ -207,28 +208,42 @@ export class Endpoint {
 
   #targetFor(client: Client, pid: number | null): EndpointTarget {
     const settings = this.#settings;
-    const { pool, log } = this.#services;
-    const { place, keepHost, unsafeListen } = settings;
+    const { pool, log, contexts } = this.#services;
+    const { key, place, keepHost, unsafeListen } = settings;
+    const { uid } = this.owner;
+    const holder = { pid, uid, endpoint: this.#where };
+    const begin = (session: Session) => {
+      // One that a client of an endpoint had before has these settings already.
+      if (session.holder?.endpoint === undefined) resetSocketSettings(session.tls, { noDelay: true });
+      session.holder = holder;
+      client.sessions.add(session);
+    };
     // A web page cannot reach a Unix socket; where the name stays as it is, the target looks at it.
     const isGuarded = place.path === null && !keepHost && !unsafeListen;
     return {
-      authority: authorityOf(settings.key),
+      authority: authorityOf(key),
       keepHost,
-      ...(isGuarded && { servesHost: (host: string) => servesHost(host, settings.key) }),
+      ...(isGuarded && { servesHost: (host: string) => servesHost(host, key) }),
       log,
       lease: async ({ abandoned, fresh = false }) => {
         try {
           const leased = await this.#lease(settings, abandoned, fresh);
-          const { session } = leased;
-          // One that a client of an endpoint had before has these settings already.
-          if (session.holder?.endpoint === undefined) resetSocketSettings(session.tls, { noDelay: true });
-          session.holder = { pid, uid: this.owner.uid, endpoint: this.#where };
-          client.sessions.add(session);
+          begin(leased.session);
           return leased;
         } catch (error) {
           if (!abandoned.aborted) this.#countFailure(error, settings);
           throw error;
         }
+      },
+      leaseIdle: () => {
+        let session: Session | undefined;
+        try {
+          session = pool.leaseIdle(uid, key, contextOf(key, uid, contexts));
+        } catch {
+          // Of a context that is gone the lease that follows tells.
+        }
+        if (session !== undefined) begin(session);
+        return session;
       },
       release: (session) => {
         client.sessions.delete(session);
@@ -237,7 +252,7 @@ export class Endpoint {
     };
   }
 
-  #lease({ key, ca }: EndpointSettings, abandoned: AbortSignal, fresh: boolean) {
+  #lease({ key, ca }: EndpointSettings, abandoned: AbandonSignal, fresh: boolean) {
     const { pool, blobs, contexts } = this.#services;
     if (ca !== 'bundled') blobs.keep(key.ca, ca);
     const { uid } = this.owner;

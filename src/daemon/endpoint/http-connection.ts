@@ -2,12 +2,14 @@
 // ends the connection when HTTP, the client or a timer says so. ALWAYS: a request is answered before the next is read.
 // NEVER: bytes that could be understood in two ways go on to an origin. Made by endpoint.ts for each connection.
 import type { Socket } from 'node:net';
+import { keepBytes, startReader, stopReader, writeBytes } from '../direct-bytes.ts';
 import type { Session } from '../session.ts';
 import type { EndpointConnection, EndpointCounts, EndpointTarget } from './endpoint-target.ts';
 import { answerToBadRequest, connectionLines, encodeAnswer, type HttpAnswer } from './http-answers.ts';
 import { BodyReader } from './http-body.ts';
 import { Deadline, HTTP_TIMES, type HttpTimes } from './http-deadline.ts';
-import { type ExchangeEnd, type ExchangeOwner, HttpExchange } from './http-exchange.ts';
+import { HttpExchange } from './http-exchange.ts';
+import type { ExchangeEnd, ExchangeOwner } from './http-exchange-owner.ts';
 import { HttpSyntaxError } from './http-fields.ts';
 import { findHeadEnd, parseRequestHead, type RequestHead } from './http-head.ts';
 import { HttpTunnel } from './http-tunnel.ts';
@@ -55,6 +57,9 @@ class HttpConnection implements EndpointConnection, ExchangeOwner {
   /** No request is read any more. */
   #closing = false;
   #requests = 0;
+  #tunnel: HttpTunnel | undefined;
+  /** Of answers of our own, and behind an upgrade. */
+  #bytesToClient = 0;
 
   constructor(
     client: Socket,
@@ -69,16 +74,17 @@ class HttpConnection implements EndpointConnection, ExchangeOwner {
     this.#exchange = new HttpExchange(client, target, this);
     // A client may end its side behind its last request and still wait for the response.
     client.allowHalfOpen = true;
-    client.on('data', this.#clientOnData);
     client.on('drain', this.#clientOnDrain);
     client.on('end', this.#clientOnEnd);
     client.on('error', this.#clientOnError);
     client.on('close', this.#clientOnClose);
+    startReader(client, this.#clientOnBytes);
+    client.resume();
     this.#deadline.set(times.idleMs);
   }
 
   get bytesToClient(): number {
-    return this.#client.bytesWritten;
+    return this.#bytesToClient + this.#exchange.bytesToClient + (this.#tunnel?.bytesToClient ?? 0);
   }
 
   drain(): void {
@@ -124,16 +130,17 @@ class HttpConnection implements EndpointConnection, ExchangeOwner {
 
   exchangeOnUpgrade(session: Session, rest: Buffer): void {
     this.#deadline.clear();
-    this.#client.off('data', this.#clientOnData);
+    stopReader(this.#client);
     this.#client.off('drain', this.#clientOnDrain);
     this.#client.off('end', this.#clientOnEnd);
-    if (rest.length > 0) this.#client.write(rest);
-    new HttpTunnel(this.#client, session, this.#held);
+    this.#bytesToClient += rest.length;
+    if (rest.length > 0) writeBytes(this.#client, rest);
+    this.#tunnel = new HttpTunnel(this.#client, session, this.#held);
     this.#held = undefined;
   }
 
-  readonly #clientOnData = (chunk: Buffer) => {
-    if (this.#held === undefined) this.#consume(chunk);
+  readonly #clientOnBytes = (chunk: Buffer) => {
+    if (this.#held === undefined) this.#consume(chunk, keepBytes);
     else this.#held = Buffer.concat([this.#held, chunk]);
   };
 
@@ -157,18 +164,20 @@ class HttpConnection implements EndpointConnection, ExchangeOwner {
     this.#onClose({ requests: this.#requests });
   };
 
-  /** Takes what came as far as its turn has come, and holds the rest. */
-  #consume(chunk: Buffer): void {
+  /**
+   * Takes what came as far as its turn has come, and holds the rest.
+   * @param keep makes bytes of it last
+   */
+  #consume(chunk: Buffer, keep: (bytes: Buffer) => Buffer): void {
     let at = 0;
     try {
       while (at < chunk.length && !this.#closing) {
         if (this.#request === undefined && !this.#client.writableNeedDrain) {
-          at = this.#takeHead(chunk, at);
+          at = this.#takeHead(chunk, at, keep);
         } else if (this.#ready && !this.#body.done) {
           at = this.#takeBody(chunk, at);
         } else {
-          this.#held = at === 0 ? chunk : chunk.subarray(at);
-          this.#readOrWait();
+          this.#hold(keep(chunk.subarray(at)));
           return;
         }
       }
@@ -178,7 +187,7 @@ class HttpConnection implements EndpointConnection, ExchangeOwner {
     }
   }
 
-  #takeHead(chunk: Buffer, from: number): number {
+  #takeHead(chunk: Buffer, from: number, keep: (bytes: Buffer) => Buffer): number {
     const before = this.#partial;
     const bytes = before === undefined ? chunk : Buffer.concat([before, chunk]);
     // One empty line before a request is passed over (RFC 9112 §2.2).
@@ -186,7 +195,7 @@ class HttpConnection implements EndpointConnection, ExchangeOwner {
     const end = findHeadEnd(bytes, start, Math.max(0, (before?.length ?? 0) - 2));
     if (end === -1) {
       if (before === undefined) this.#deadline.set(this.#times.headMs);
-      this.#partial = bytes.subarray(from);
+      this.#partial = before === undefined ? keep(bytes.subarray(from)) : bytes.subarray(from);
       return chunk.length;
     }
     this.#partial = undefined;
@@ -202,9 +211,15 @@ class HttpConnection implements EndpointConnection, ExchangeOwner {
     this.#ready = false;
     this.#body.begin(request.bodyLength);
     this.#deadline.set(this.#times.silenceMs);
-    this.#exchange.begin(request);
+    let next = end - (before?.length ?? 0);
+    if (this.#body.done && next < chunk.length) {
+      // Before anything is sent: the next bytes that land overwrite these.
+      this.#hold(keep(chunk.subarray(next)));
+      next = chunk.length;
+    }
+    this.#ready = this.#exchange.begin(request);
     if (this.#draining) this.#exchange.endAfterwards();
-    return end - (before?.length ?? 0);
+    return next;
   }
 
   #takeBody(chunk: Buffer, from: number): number {
@@ -218,11 +233,16 @@ class HttpConnection implements EndpointConnection, ExchangeOwner {
     return end;
   }
 
+  #hold(bytes: Buffer): void {
+    this.#held = bytes;
+    this.#readOrWait();
+  }
+
   /** Takes up the bytes whose turn has come. */
   #unhold(): void {
     const held = this.#held;
     this.#held = undefined;
-    if (held !== undefined) this.#consume(held);
+    if (held !== undefined) this.#consume(held, asItIs);
     this.#readOrWait();
     this.#heedEnd();
   }
@@ -263,6 +283,7 @@ class HttpConnection implements EndpointConnection, ExchangeOwner {
     const modern = this.#request?.modern ?? true;
     const withBody = this.#request?.method !== 'HEAD';
     const text = encodeAnswer(answer, connectionLines(last, modern), withBody);
+    this.#bytesToClient += text.length;
     this.#client.write(text, 'latin1');
     if (last) this.#close();
     else this.#next();
@@ -298,4 +319,9 @@ class HttpConnection implements EndpointConnection, ExchangeOwner {
       this.#close();
     }
   }
+}
+
+/** Bytes that last already. */
+function asItIs(bytes: Buffer): Buffer {
+  return bytes;
 }

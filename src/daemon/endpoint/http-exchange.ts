@@ -4,6 +4,8 @@
 // http-connection.ts makes one for each client, reads the requests and feeds it their bodies.
 import type { Socket } from 'node:net';
 import { messageOf } from '../../errors.ts';
+import { Abandonment } from '../abandonment.ts';
+import { encryptBytes, keepBytes, writeBytes } from '../direct-bytes.ts';
 import type { Occupant, Session } from '../session.ts';
 import type { EndpointTarget } from './endpoint-target.ts';
 import {
@@ -14,6 +16,7 @@ import {
   type HttpAnswer,
 } from './http-answers.ts';
 import { BodyReader, UNTIL_CLOSE } from './http-body.ts';
+import type { ExchangeEnd, ExchangeOwner } from './http-exchange-owner.ts';
 import { HttpSyntaxError } from './http-fields.ts';
 import {
   encodeRequestHead,
@@ -30,30 +33,12 @@ import { writeHead } from './http-write.ts';
 const AUTHENTICATED = 'the connection was authenticated, not the request';
 const SENT_MORE = 'the peer sent more than its response';
 
-/** How an exchange ended for the client: its connection goes on, this was its last response, or that was cut short. */
-export type ExchangeEnd = 'goes-on' | 'last' | 'broken';
-
-/** Who has the request, and is told how it fares. */
-export interface ExchangeOwner {
-  /** The session is there and the head is sent: the body may follow. */
-  exchangeOnReady(): void;
-  /** The origin takes more of the body, after {@link HttpExchange.writeBody} had answered false. */
-  exchangeOnDrain(): void;
-  /** A byte of the response has come. */
-  exchangeOnProgress(): void;
-  /** No response will come; nothing was sent to the client. */
-  exchangeOnFailure(answer: HttpAnswer): void;
-  exchangeOnOver(end: ExchangeEnd): void;
-  /** The client has its 101: from here on the session is the client's, without an occupant. `rest` follows the response. */
-  exchangeOnUpgrade(session: Session, rest: Buffer): void;
-}
-
 /** The exchanges of one client, one after the other. */
 export class HttpExchange implements Occupant {
   readonly #client: Socket;
   readonly #target: EndpointTarget;
   readonly #owner: ExchangeOwner;
-  readonly #abandoned = new AbortController();
+  readonly #abandoned = new Abandonment();
   readonly #body = new BodyReader();
   /** The request under way. */
   #request: RequestHead | undefined;
@@ -73,6 +58,8 @@ export class HttpExchange implements Occupant {
   #finished = false;
   /** The client's connection ends after this response. */
   #last = false;
+  /** There is a listener for `drain` on the session. */
+  #awaitsDrain = false;
 
   constructor(client: Socket, target: EndpointTarget, owner: ExchangeOwner) {
     this.#client = client;
@@ -85,8 +72,11 @@ export class HttpExchange implements Occupant {
     return this.#response !== undefined;
   }
 
-  /** Begins an exchange; the one before it is over. */
-  begin(request: RequestHead): void {
+  /** Bytes that the client was given. */
+  bytesToClient = 0;
+
+  /** Begins an exchange; the one before it is over. True when the head is sent already: the body may follow. */
+  begin(request: RequestHead): boolean {
     this.#request = request;
     this.#sent = request.bodyLength === 0;
     this.#retried = false;
@@ -94,15 +84,14 @@ export class HttpExchange implements Occupant {
     this.#partial = undefined;
     this.#response = undefined;
     this.#last = !request.keepAlive;
-    const own = this.#session;
-    if (own === undefined) {
+    const session = this.#session ?? this.#takeIdle();
+    if (session === undefined) {
       this.#lease(false);
-    } else {
-      this.#reused = true;
-      queueMicrotask(() => {
-        if (this.#session === own && this.#request === request) this.#send(request, own);
-      });
+      return false;
     }
+    this.#reused = true;
+    this.#send(request, session);
+    return true;
   }
 
   /** The client's connection is to end after this response; it is told so if its head is not sent yet. */
@@ -119,7 +108,7 @@ export class HttpExchange implements Occupant {
     if (session === undefined) return true;
     session.countToPeer(part.length, true);
     this.#sent = last;
-    return session.tls.write(part);
+    return encryptBytes(session.tls, part);
   }
 
   /** The client takes more of the response. */
@@ -158,8 +147,14 @@ export class HttpExchange implements Occupant {
   }
 
   sessionOnLeave(): void {
-    this.#session?.tls.off('data', this.#tlsOnData);
-    this.#session?.tls.off('drain', this.#tlsOnDrain);
+    if (this.#awaitsDrain) this.#session?.tls.off('drain', this.#tlsOnDrain);
+    this.#awaitsDrain = false;
+  }
+
+  #takeIdle(): Session | undefined {
+    this.#session = this.#target.leaseIdle();
+    this.#session?.occupy(this);
+    return this.#session;
   }
 
   #lease(fresh: boolean): void {
@@ -181,9 +176,8 @@ export class HttpExchange implements Occupant {
     }
     this.#session = session;
     session.occupy(this);
-    session.tls.on('data', this.#tlsOnData);
-    session.tls.resume();
     this.#send(request, session);
+    this.#owner.exchangeOnReady();
   };
 
   readonly #onNotLeased = (error: unknown) => {
@@ -200,16 +194,17 @@ export class HttpExchange implements Occupant {
       session.tls.write(text, 'latin1');
       return;
     }
+    this.#awaitsDrain = true;
     session.tls.on('drain', this.#tlsOnDrain);
+    // What there is of the body goes into the same record.
     session.tls.cork();
+    process.nextTick(uncork, session.tls);
     session.tls.write(text, 'latin1');
-    this.#owner.exchangeOnReady();
-    session.tls.uncork();
   }
 
   readonly #tlsOnDrain = () => this.#owner.exchangeOnDrain();
 
-  readonly #tlsOnData = (chunk: Buffer) => {
+  readonly sessionOnBytes = (chunk: Buffer) => {
     const request = this.#request;
     this.#session?.countFromPeer(chunk.length);
     if (this.#finished || request === undefined) {
@@ -236,7 +231,7 @@ export class HttpExchange implements Occupant {
     while (at < bytes.length) {
       const end = findHeadEnd(bytes, at, seenBytes);
       if (end === -1) {
-        this.#partial = bytes.subarray(at);
+        this.#partial = keepBytes(bytes.subarray(at));
         return;
       }
       const head = parseResponseHead(bytes, at, end, request.method);
@@ -250,7 +245,7 @@ export class HttpExchange implements Occupant {
         this.#respond(request, head, bytes, at);
         return;
       }
-      if (request.modern) this.#toClient(encodeResponseHead(head, '', true));
+      if (request.modern) this.#headToClient(encodeResponseHead(head, '', true), bytes, 0, 0);
     }
   }
 
@@ -264,11 +259,11 @@ export class HttpExchange implements Occupant {
     const end = body.done ? from : body.read(bytes, from);
     this.#response = head;
     const text = encodeResponseHead(head, connectionLines(this.#last, request.modern), !unchunked);
-    if (body.content !== undefined) {
-      this.#toClient(text);
+    if (body.content === undefined) {
+      this.#headToClient(text, bytes, from, end);
+    } else {
+      this.#headToClient(text, bytes, 0, 0);
       this.#contentToClient(body.content);
-    } else if (!writeHead(this.#client, text, bytes, from, end)) {
-      this.#session?.tls.pause();
     }
     if (body.done) this.#finish(end < bytes.length);
   }
@@ -285,13 +280,19 @@ export class HttpExchange implements Occupant {
     for (const part of content.splice(0)) this.#toClient(part);
   }
 
-  #toClient(data: Buffer | string): void {
-    if (data.length > 0 && !this.#client.write(data, 'latin1')) this.#session?.tls.pause();
+  #headToClient(head: string, bytes: Buffer, from: number, end: number): void {
+    this.bytesToClient += head.length + end - from;
+    if (!writeHead(this.#client, head, bytes, from, end)) this.#session?.tls.pause();
+  }
+
+  #toClient(bytes: Buffer): void {
+    this.bytesToClient += bytes.length;
+    if (bytes.length > 0 && !writeBytes(this.#client, bytes)) this.#session?.tls.pause();
   }
 
   #upgrade(request: RequestHead, head: ResponseHead, rest: Buffer): void {
     if (!request.fields.upgrade || !this.#sent) throw new HttpSyntaxError('an upgrade that nobody asked for');
-    this.#toClient(encodeResponseHead(head, '', true));
+    this.#headToClient(encodeResponseHead(head, '', true), rest, 0, 0);
     const session = this.#leave();
     this.#request = undefined;
     if (session !== undefined) this.#owner.exchangeOnUpgrade(session, rest);
@@ -315,13 +316,17 @@ export class HttpExchange implements Occupant {
   /** Nothing came behind the response. */
   readonly #onSettled = () => {
     this.#finished = false;
-    if (this.#private) {
-      this.#session?.tls.off('drain', this.#tlsOnDrain);
-      // It may wait for the client, who takes the rest in its own time.
-      this.#session?.tls.resume();
-    } else {
-      const session = this.#leave();
-      if (session !== undefined) this.#target.release(session);
+    const session = this.#session;
+    if (session !== undefined) {
+      this.sessionOnLeave();
+      if (this.#private) {
+        // It may wait for the client, who takes the rest in its own time.
+        session.tls.resume();
+      } else {
+        // Occupied until the pool watches it: not a moment without somebody who looks at what comes.
+        this.#session = undefined;
+        this.#target.release(session);
+      }
     }
     if (this.#request !== undefined) this.#over(this.#last ? 'last' : 'goes-on');
   };
@@ -385,4 +390,8 @@ export class HttpExchange implements Occupant {
     this.#private = false;
     return session;
   }
+}
+
+function uncork(tls: Session['tls']): void {
+  tls.uncork();
 }

@@ -1,11 +1,14 @@
 // The bytes of a connection that has left HTTP by a 101 response (RFC 9110 §7.8): they pass both ways as they are, and the
 // session is the client's alone to its end. NEVER: such a session goes back to the pool. Made by http-connection.ts.
 import type { Socket } from 'node:net';
+import { encryptBytes, startReader, stopReader, writeBytes } from '../direct-bytes.ts';
 import type { Occupant, Session } from '../session.ts';
 import { resetClient } from './reset.ts';
 
 /** One client's connection and its session, joined until both have ended. */
 export class HttpTunnel implements Occupant {
+  /** Bytes that the client was given. */
+  bytesToClient = 0;
   readonly #client: Socket;
   readonly #session: Session;
 
@@ -19,11 +22,11 @@ export class HttpTunnel implements Occupant {
     this.#client = client;
     this.#session = session;
     session.occupy(this);
-    client.on('data', this.#clientOnData);
+    startReader(client, this.#toPeer);
+    startReader(session.tls, this.#tlsOnBytes);
     client.on('drain', this.#clientOnDrain);
     client.on('end', this.#clientOnEnd);
     client.on('close', this.#clientOnClose);
-    session.tls.on('data', this.#tlsOnData);
     session.tls.on('drain', this.#tlsOnDrain);
     if (held !== undefined) this.#toPeer(held);
     if (session.peerEnded) this.sessionOnPeerEnd();
@@ -42,11 +45,9 @@ export class HttpTunnel implements Occupant {
   }
 
   sessionOnLeave(): void {
-    this.#session.tls.off('data', this.#tlsOnData);
+    stopReader(this.#session.tls);
     this.#session.tls.off('drain', this.#tlsOnDrain);
   }
-
-  readonly #clientOnData = (chunk: Buffer) => this.#toPeer(chunk);
 
   readonly #clientOnDrain = () => this.#session.tls.resume();
 
@@ -60,15 +61,16 @@ export class HttpTunnel implements Occupant {
     if (!(peerEnded && tls.writableEnded)) this.#session.close('the client of its tunnel is gone', 'abrupt');
   };
 
-  readonly #tlsOnData = (chunk: Buffer) => {
+  readonly #tlsOnBytes = (chunk: Buffer) => {
     this.#session.countFromPeer(chunk.length);
-    if (!this.#client.write(chunk)) this.#session.tls.pause();
+    this.bytesToClient += chunk.length;
+    if (!writeBytes(this.#client, chunk)) this.#session.tls.pause();
   };
 
   readonly #tlsOnDrain = () => this.#client.resume();
 
-  #toPeer(chunk: Buffer): void {
+  readonly #toPeer = (chunk: Buffer) => {
     this.#session.countToPeer(chunk.length, true);
-    if (!this.#session.tls.write(chunk)) this.#client.pause();
-  }
+    if (!encryptBytes(this.#session.tls, chunk)) this.#client.pause();
+  };
 }

@@ -73,6 +73,11 @@ export async function openDoor(scope: Scope, options: DoorOptions): Promise<Door
       leased.session.tls.setNoDelay(true);
       return leased;
     },
+    leaseIdle: () => {
+      const session = pool.leaseIdle(request.uid, key, undefined);
+      session?.tls.setNoDelay(true);
+      return session;
+    },
     release: (session) => void pool.giveBack(session),
     log: new Logger('silent', () => {}),
   };
