@@ -126,21 +126,25 @@ export const CALL_HANDLERS: { readonly [Name in CallName]: Handler<Name> } = {
   },
 
   async setName({ names, claims, config }, link, call) {
+    const give = () => {
+      const lease = leaseOf(link, call.lane);
+      const lingerMs = call.linger ?? config.lingerMs;
+      if (lease instanceof FramedHolder) {
+        names.rename(lease.named, call.name);
+        if (call.linger !== undefined) lease.named.options.lingerMs = call.linger;
+      } else {
+        names.refuseTaken(link.identity.uid, call.name);
+        lease.session.futureName = { name: call.name, lingerMs };
+      }
+    };
+    const { session } = leaseOf(link, call.lane);
     if (claims.isForeign(call.name)) {
-      const { session } = leaseOf(link, call.lane);
       if (session.named?.name !== call.name) names.refuseTaken(link.identity.uid, call.name);
-      await claims.claim(session, call.name);
-    }
-    const lease = leaseOf(link, call.lane);
-    const lingerMs = call.linger ?? config.lingerMs;
-    if (lease instanceof FramedHolder) {
-      names.rename(lease.named, call.name);
-      if (call.linger !== undefined) lease.named.options.lingerMs = call.linger;
+      await claims.claim(session, call.name, give);
     } else {
-      names.refuseTaken(link.identity.uid, call.name);
-      lease.session.futureName = { name: call.name, lingerMs };
+      give();
+      claims.release(session);
     }
-    if (!claims.isForeign(call.name)) claims.release(lease.session);
     return {};
   },
 

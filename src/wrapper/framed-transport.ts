@@ -1,6 +1,7 @@
 // The wrapper's end of a framed lane: turns frames into stream bytes and writes into frames, keeps both windows, and
 // tells the daemon what the application has consumed, so that a crash of this process loses and doubles nothing.
 import { TlshubError } from '../errors.ts';
+import { compactBytes } from '../link/compact-bytes.ts';
 import { FRAME_FLAGS, FRAME_TYPES, type Frame } from '../protocol/frame-codec.ts';
 import { FRAME_WINDOW_BYTES, MAX_FRAME_PAYLOAD_BYTES } from '../protocol/limits.ts';
 import type { CommitKind, SessionMode } from '../protocol/session-name.ts';
@@ -278,7 +279,9 @@ export class FramedTransport implements Transport, FramePipeOwner {
   #push(bytes: Buffer, endOffset: number): void {
     this.#pushedOffset = endOffset;
     this.#bytesRead += bytes.length;
-    this.#outer.push(bytes);
+    const { readableFlowing, readableLength } = this.#outer;
+    const waits = readableFlowing !== true || readableLength > 0;
+    this.#outer.push(this.#pipe.isOnTrunk && waits ? compactBytes(bytes) : bytes);
     this.noteConsumed();
   }
 

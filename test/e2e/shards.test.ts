@@ -174,6 +174,35 @@ test('a name that a session gets later means one session, whatever shard the ses
   for (const one of sockets) one.destroy();
 });
 
+test('a name that comes too late leaves a session the one it has, and that name means no other', async (t) => {
+  const origin = await countingOrigin(t, { cert: leaf.chain, key: leaf.key });
+  const { directory } = await startShards(t, SHARDS);
+  useDirectory(directory);
+  const [first, second] = [nameAt(1, 'first'), nameAt(1, 'second')];
+  const one = connectTo(origin, 0, { name: first });
+  const two = connectTo(origin, 0, { name: second });
+  for (const socket of [one, two]) socket.on('error', () => {});
+  await Promise.all([opened(one), opened(two)]);
+  const before = nameAt(2, 'before');
+  await two.setName(before);
+  // Both are asked for before the name's home has answered either.
+  const wanted = nameAt(2, 'wanted');
+  const outcomes = await Promise.allSettled([one.setName(wanted), two.setName(wanted)]);
+  assert.deepEqual(
+    outcomes.map(({ status }) => status),
+    ['fulfilled', 'rejected'],
+  );
+  const { sessionId } = two.sharing;
+  await two.release();
+  const { handshakes } = origin.counts;
+  const again = connectTo(origin, 0, { name: before });
+  again.on('error', () => {});
+  await opened(again);
+  assert.equal(again.sharing.sessionId, sessionId);
+  assert.equal(origin.counts.handshakes, handshakes);
+  for (const socket of [one, again]) socket.destroy();
+});
+
 test('P16: a shard that is killed ends its own sessions with one error each, and is started again', async (t) => {
   const origin = await countingOrigin(t, { cert: leaf.chain, key: leaf.key });
   const { directory, kill, pids, first } = await startShards(t, SHARDS);

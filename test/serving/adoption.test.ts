@@ -211,6 +211,21 @@ describe('issue 4: who adopts', () => {
     }
   });
 
+  test('P6: a worker without survivors of its own takes over those of another, bytes and all', async () => {
+    const [first, second] = [place.process(), place.process()];
+    const port = await place.serve(first, { adopts: true });
+    const client = await place.dial(port);
+    assert.equal(await servedBy(client), first.pid);
+    // It has no connection for such sessions: each comes on one of its own.
+    await place.serve(second, { adopts: true, port, shared: { survive: false } });
+    first.signal('SIGSTOP');
+    client.tell('kept');
+    await first.kill();
+    assert.equal(await client.ask('next'), `adopted by ${second.pid} `);
+    assert.equal(await client.ask('last'), `${second.pid} kept`);
+    assert.equal(await client.ask('who'), `${second.pid} next`);
+  });
+
   test('P15: raw sessions end with their process, and the others are undisturbed', async () => {
     const [first, second] = [place.process(), place.process()];
     const shared = { survive: false };

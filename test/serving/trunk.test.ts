@@ -100,3 +100,31 @@ test('P9: a reader that stops, and one whose client does not read, hold up nobod
   });
   await waitFor(() => received.every(({ bytes }) => bytes === STALLED_BYTES), { what: 'the rest' });
 });
+
+test('P9: what waits for one reader does not hold what came for the others', async (t) => {
+  const sockets: TlshubSocket[] = [];
+  const server = await serve(t, (socket) => void sockets.push(socket));
+  const [slow, busy] = [await dial(t, server), await dial(t, server)];
+  await waitFor(() => sockets.length === 2, { what: 'both sessions' });
+  const [waiting, reading] = sockets;
+  assert.ok(waiting !== undefined && reading !== undefined);
+  let busyBytes = 0;
+  reading.on('data', (chunk: Buffer) => {
+    busyBytes += chunk.length;
+  });
+  const rounds = 300;
+  for (let round = 0; round < rounds; round += 1) {
+    slow.write('a few bytes');
+    busy.write(Buffer.alloc(12_000));
+    if (round % 10 === 0) await once(reading, 'data');
+  }
+  await waitFor(() => busyBytes === rounds * 12_000 && waiting.readableLength === rounds * 11, {
+    what: 'all bytes',
+  });
+  const memory = new Set<ArrayBufferLike>();
+  waiting.on('data', (chunk: Buffer) => memory.add(chunk.buffer));
+  await waitFor(() => waiting.readableLength === 0, { what: 'the rest' });
+  const held = [...memory].reduce((sum, { byteLength }) => sum + byteLength, 0);
+  assert.ok(held < 200_000, `${held} bytes were held for ${rounds * 11}`);
+  for (const socket of sockets) socket.on('error', () => {}).destroy();
+});

@@ -2,6 +2,7 @@
 // another's. A call that fits into a holder's window is sent only when it is whole, so a holder that dies within it
 // leaves nothing behind; a longer one holds the others off while it streams.
 import type { TLSSocket } from 'node:tls';
+import { compactBytes } from '../../link/compact-bytes.ts';
 import { FRAME_WINDOW_BYTES } from '../../protocol/limits.ts';
 
 /** Whose calls they are: a framed holder. */
@@ -49,7 +50,8 @@ export class WriteQueue {
   /** Takes a part of a write() call, the last one when `complete` says so. */
   add(writer: Writer, part: Buffer, complete: boolean): void {
     const call = this.#unfinished.get(writer) ?? newCall(writer);
-    call.parts.push(part);
+    const isSentAtOnce = complete && this.#queue.length === 0 && this.#tls.writableLength === 0;
+    call.parts.push(isSentAtOnce ? part : compactBytes(part));
     call.bytes += part.length;
     call.complete = complete;
     this.#bytes += part.length;

@@ -78,16 +78,23 @@ export class NameClaims {
 
   /**
    * Takes a name with another home for a session, in place of the one it may have claimed before. Rejects with
-   * ERR_TLSHUB_NAME_IN_USE, with ERR_TLSHUB_DAEMON_LOST when the home cannot be asked, or with ERR_TLSHUB_NOT_LEASED when
-   * the session has ended meanwhile.
+   * ERR_TLSHUB_NAME_IN_USE, with ERR_TLSHUB_DAEMON_LOST when the home cannot be asked, with ERR_TLSHUB_NOT_LEASED when
+   * the session has ended meanwhile, or with what `give` throws; the session keeps what it had then.
+   * @param give gives the session its name, once nobody else can get it
    */
-  async claim(session: Session, name: string): Promise<void> {
+  async claim(session: Session, name: string, give: () => void): Promise<void> {
     const before = this.#claims.get(session);
-    if (before === name) return;
+    if (before === name) {
+      give();
+      return;
+    }
     await this.#ask(name);
-    if (session.state === 'closed') {
+    try {
+      if (session.state === 'closed') throw new TlshubError('ERR_TLSHUB_NOT_LEASED');
+      give();
+    } catch (error) {
       this.#disclaim(name);
-      throw new TlshubError('ERR_TLSHUB_NOT_LEASED');
+      throw error;
     }
     this.#claims.set(session, name);
     if (before !== undefined) this.#disclaim(before);
@@ -113,7 +120,7 @@ export class NameClaims {
 
   #disclaim(name: string): void {
     // Several may want the same name before one of them has it.
-    if ([...this.#claims.values()].includes(name)) return;
+    if ([...this.#claims.values(), ...this.#asking].includes(name)) return;
     const home = this.#options.place.homeOf(name);
     const link = this.#links.get(home);
     link

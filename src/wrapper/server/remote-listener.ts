@@ -158,9 +158,13 @@ export class RemoteListener implements ListenerHolder {
 
   linkOnSession(opening: TrunkOpening, pipe: TrunkPipe): void {
     const link = this.#link;
-    if (this.#early !== undefined) this.#early.push(() => this.linkOnSession(opening, pipe));
-    // What comes to a server that has closed meanwhile, another one gets.
-    else if (this.#closed || link === undefined) pipe.close();
+    if (this.#early === undefined) this.#giveSession(opening, pipe, link);
+    else this.#early.push(() => this.#giveSession(opening, pipe, link));
+  }
+
+  #giveSession(opening: TrunkOpening, pipe: TrunkPipe, link: DaemonLink | undefined): void {
+    // What comes to a server that has closed meanwhile, another one gets; what came on a link that is lost, nobody.
+    if (this.#closed || link === undefined || link !== this.#link) pipe.close();
     else this.#owner.listenerOnSession(opening, pipe, link);
   }
 
@@ -303,6 +307,8 @@ export class RemoteListener implements ListenerHolder {
     const told = link.call('unlisten', { listener, linger: lingers }).catch(() => {});
     link.removeListener(listener);
     this.#use(undefined, 0);
+    // The sessions of a server that never came to say that it listens are to be another's, too.
+    this.begin();
     await told;
   }
 
