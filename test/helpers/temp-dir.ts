@@ -9,9 +9,12 @@ export function makeTempDir(): string {
   return mkdtempSync(join(tmpdir(), 'th-'));
 }
 
-/** Removes a directory and all in it; one that is gone is no error. */
+/**
+ * Removes a directory and all in it; one that is gone is no error. A process that is just ending may still put something
+ * there, or take it away: that is tried again.
+ */
 export function removeTempDir(directory: string): void {
-  rmSync(directory, { recursive: true, force: true });
+  rmSync(directory, { recursive: true, force: true, maxRetries: 10 });
 }
 
 /** A new directory that is removed after the test. */
