@@ -1,12 +1,11 @@
 // A real nginx as an origin, from Debian's package: it counts TLS handshakes in its own log, so the sharing tests do
 // not rest on node:tls alone.
-import { execFileSync } from 'node:child_process';
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { TestContext } from 'node:test';
-import { messageOf } from '#src/errors.js';
 import { unusedPort } from './listen.ts';
-import { findProgram, startProgram } from './program.ts';
+import { startProgram } from './program.ts';
+import { requireProgram } from './require-program.ts';
 import { tempDir } from './temp-dir.ts';
 
 /** How nginx is set up. */
@@ -37,22 +36,10 @@ export interface NginxRequest {
   resumed: boolean;
 }
 
-const INSTALL_DEADLINE_MS = 180_000;
-
-/** Path of nginx, or why there is none. */
-let found: { path: string } | { reason: string } | undefined;
-
-/**
- * Starts nginx, which ends after the test. Where it neither is nor may be installed, the test is skipped with the
- * reason and `undefined` is answered; under `CI=true` that is a failure.
- */
+/** Starts nginx, which ends after the test; `undefined` where there is none (see {@link requireProgram}). */
 export async function startNginx(t: TestContext, options: NginxOptions): Promise<Nginx | undefined> {
-  found ??= findNginx();
-  if ('reason' in found) {
-    if (process.env.CI === 'true') throw new Error(`nginx is needed under CI: ${found.reason}`);
-    t.skip(`needs nginx: ${found.reason}`);
-    return undefined;
-  }
+  const path = requireProgram(t, 'nginx', 'nginx-light');
+  if (path === undefined) return undefined;
   const directory = tempDir(t);
   const port = await unusedPort();
   writeFileSync(join(directory, 'cert.pem'), options.cert);
@@ -60,7 +47,7 @@ export async function startNginx(t: TestContext, options: NginxOptions): Promise
   writeFileSync(join(directory, 'nginx.conf'), configuration(directory, port, options.serverLines ?? ''));
   const log = join(directory, 'requests.log');
   await startProgram(t, {
-    path: found.path,
+    path,
     arguments: ['-p', directory, '-c', join(directory, 'nginx.conf')],
     port,
   });
@@ -116,28 +103,4 @@ http {
   }
 }
 `;
-}
-
-function findNginx(): { path: string } | { reason: string } {
-  const path = findProgram('nginx');
-  if (path !== undefined) return { path };
-  if (process.getuid?.() !== 0) return { reason: 'it is not installed and only root may install it' };
-  try {
-    installNginx();
-  } catch (error) {
-    return { reason: `it could not be installed: ${messageOf(error)}` };
-  }
-  const installed = findProgram('nginx');
-  return installed === undefined ? { reason: 'its package brought no nginx' } : { path: installed };
-}
-
-/** Installs under a lock: test files run side by side. */
-function installNginx(): void {
-  const commands =
-    'command -v nginx || { apt-get update -q && apt-get install -qy --no-install-recommends nginx-light; }';
-  execFileSync('flock', ['/tmp/tlshub-test-apt.lock', 'sh', '-c', commands], {
-    stdio: 'ignore',
-    timeout: INSTALL_DEADLINE_MS,
-    env: { ...process.env, DEBIAN_FRONTEND: 'noninteractive', RUNLEVEL: '1' },
-  });
 }
