@@ -248,7 +248,7 @@ export const CALL_HANDLERS: { readonly [Name in CallName]: Handler<Name> } = {
 };
 
 function leaseOf(link: LinkPeer, lane: number): Lease {
-  const lease = link.leases.get(lane);
+  const lease = link.leaseOf(lane);
   if (lease === undefined || lease.over) throw new TlshubError('ERR_TLSHUB_NOT_LEASED');
   return lease;
 }

@@ -73,6 +73,16 @@ export function stopReader(socket: Socket): void {
   holdBytes(socket);
 }
 
+/**
+ * Cuts a socket that is gone from all that listened to it. Node's handle of a socket is kept for longer than new objects
+ * are, with the socket; what hangs on that would be moved about in memory once or twice before it is found to be garbage.
+ */
+export function forgetSocket(socket: Socket): void {
+  (socket as DirectSocket)[READER] = undefined;
+  socket.removeAllListeners();
+  socket.on('error', ignoreError);
+}
+
 /** Pauses a socket without a reader: its stream fills up, and its end is noticed while nothing waits before it. */
 export function holdBytes(socket: Socket): void {
   socket.pause();
@@ -158,6 +168,8 @@ function landDirectly(socket: Socket): void {
   fields[keys.callback] = socketOnLanding;
   handle.useUserBuffer(landing);
 }
+
+function ignoreError(): void {}
 
 function socketOnData(this: DirectSocket, bytes: Buffer): void {
   this[READER]?.(bytes);

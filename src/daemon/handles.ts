@@ -2,6 +2,7 @@
 // that detached, works once, and says which run of the daemon issued it, so that a stale one is told apart.
 import { randomBytes } from 'node:crypto';
 import { TlshubError } from '../errors.ts';
+import { TurnoverMap } from '../link/turnover.ts';
 import type { Session } from './session.ts';
 
 const HANDLE_PATTERN = /^tlshub1\.([0-9a-f]{16})\.([0-9a-f]{32})$/;
@@ -14,7 +15,7 @@ const SECRETS_AT_ONCE = 256;
 export class Handles {
   /** Names this run of the daemon: the shard in two hexadecimal digits, then 56 random bits in 14. */
   readonly generation: string;
-  readonly #sessions = new Map<string, Session>();
+  readonly #sessions = new TurnoverMap<string, Session>();
   /** Random bytes that no secret was made of yet. */
   #random = Buffer.alloc(0);
 

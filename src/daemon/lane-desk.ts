@@ -3,9 +3,10 @@
 
 import type { Socket } from 'node:net';
 import { codeOf, TlshubError } from '../errors.ts';
+import { TurnoverSet } from '../link/turnover.ts';
 import { PROTOCOL_VERSION } from '../protocol/limits.ts';
 import { encodeLine, lineText } from '../protocol/line-codec.ts';
-import { type LaneCall, type LaneReply, parseLaneCall, type TrunkOpening } from '../protocol/messages.ts';
+import { type LaneCall, type LaneReply, parseLaneCall } from '../protocol/messages.ts';
 import { looksLikeHandle } from '../protocol/session-name.ts';
 import { encodeError } from '../protocol/wire-error.ts';
 import { Abandonment, type AbandonSignal } from './abandonment.ts';
@@ -54,7 +55,7 @@ interface LaneDeskOptions {
 /** Serves lanes; one for the daemon. */
 export class LaneDesk {
   readonly #options: LaneDeskOptions;
-  readonly #leases = new Set<Lease>();
+  readonly #leases = new TurnoverSet<Lease>();
   readonly #replies = new ReplyTexts();
   /** Told when a session is no longer leased, for those who wait for it. */
   readonly #leaseWaiters = new Map<Session, Set<() => void>>();
@@ -122,19 +123,9 @@ export class LaneDesk {
   /**
    * Gives a server's session, which nobody holds, to the worker that took it on its trunk.
    * @param settings of the connection
-   * @param offered what its worker is told besides
    */
-  openOnTrunk(
-    named: NamedSession,
-    lane: TrunkLane,
-    settings: SocketSettings,
-    offered: Pick<TrunkOpening, 'listener' | 'adopted'>,
-  ): void {
-    const { id, info, leases } = named.session;
-    this.#hold(named, lane, settings, (framed) => {
-      const opening: TrunkOpening = { ...offered, session: id, reused: leases > 0, tls: info, framed };
-      lane.open(opening);
-    });
+  openOnTrunk(named: NamedSession, lane: TrunkLane, settings: SocketSettings): void {
+    this.#hold(named, lane, settings, () => {});
   }
 
   async #openTrunk(socket: Socket, identity: PeerIdentity, call: TrunkCall): Promise<void> {
@@ -255,25 +246,26 @@ export class LaneDesk {
       named.dismiss();
       throw new TlshubError('ERR_TLSHUB_NOT_LEASED', 'the holder went away before its session was ready');
     }
-    const { id, info, openEvents } = named.session;
+    const { name, options, session } = named;
+    const { id, info, openEvents, bytesToPeer: writtenAt } = session;
     const commit = (call.call === 'lease' ? call.named?.commit : call.commit) ?? 'auto';
     // Who waited for the handshake was told of its events as they came.
     const events = call.call === 'lease' && reused ? [...openEvents] : [];
-    this.#hold(named, new OwnLane(lane), call.socket, (where) => {
-      const { name, mode, ...offsets } = where;
-      const framed = { name, mode, commit, ...offsets };
+    this.#hold(named, new OwnLane(lane), call.socket, (resumedAt) => {
+      const state = named.state === null ? null : named.state.toString('base64');
+      const framed = { name, mode: options.mode, commit, resumedAt, writtenAt, state };
       writeReply(lane.socket, call, { rc: 1, session: id, reused, events, tls: info, framed });
     });
   }
 
-  /** A process has a session that it was admitted to: `tell` says so, and where the stream goes on; frames follow. */
+  /** A process has a session that it was admitted to: `tell` says where the stream goes on, if it was not told; frames follow. */
   #hold(
     named: NamedSession,
     lane: FramedLane,
     settings: SocketSettings,
-    tell: (where: TrunkOpening['framed']) => void,
+    tell: (resumedAt: number) => void,
   ): void {
-    const { session, name, options } = named;
+    const { session } = named;
     const { link } = lane.holder;
     if (!session.tls.destroyed) resetSocketSettings(session.tls, settings);
     const holder = new FramedHolder(named, lane, (over) => {
@@ -281,8 +273,7 @@ export class LaneDesk {
       link?.leases.delete(lane.holder.lane);
     });
     const resumedAt = named.join(holder);
-    const state = named.state === null ? null : named.state.toString('base64');
-    tell({ name, mode: options.mode, resumedAt, writtenAt: session.bytesToPeer, state });
+    tell(resumedAt);
     session.leases += 1;
     session.away = false;
     session.home?.sessionOnLeased(session, link);

@@ -4,6 +4,7 @@
 import type { Socket } from 'node:net';
 import { codeOf, TlshubError } from '../errors.ts';
 import { MessageConnection } from '../link/message-connection.ts';
+import { TurnoverMap } from '../link/turnover.ts';
 import { PROTOCOL_VERSION } from '../protocol/limits.ts';
 import {
   type LinkCall,
@@ -44,9 +45,9 @@ interface LinkPeerOptions {
 export class LinkPeer {
   readonly identity: PeerIdentity;
   /** Leases that the process holds, by lane number. */
-  readonly leases = new Map<number, Lease>();
+  readonly leases = new TurnoverMap<number, Lease>();
   /** Lanes of the process whose request is being served, by number; aborted when the process is gone. */
-  readonly openings = new Map<number, Abandonment>();
+  readonly openings = new TurnoverMap<number, Abandonment>();
   /** The connection for the sessions of its servers. */
   trunk: Trunk | undefined;
   processId = '';
@@ -64,6 +65,12 @@ export class LinkPeer {
       connectionOnFault: (reason) => this.#sayWhy(reason),
       connectionOnClose: (reason) => this.#close(reason),
     });
+  }
+
+  /** The lease of a lane. Who speaks of a lane that it was offered has taken it, though that word may come later. */
+  leaseOf(lane: number): Lease | undefined {
+    if (!this.leases.has(lane)) this.trunk?.take(lane, false);
+    return this.leases.get(lane);
   }
 
   /** Takes the bytes that came with the connection's first line. */

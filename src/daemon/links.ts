@@ -1,11 +1,12 @@
 // The links of the daemon by process id, and the lanes that came before their link and wait for it.
 import { TlshubError } from '../errors.ts';
+import { TurnoverMap } from '../link/turnover.ts';
 import type { LinkPeer } from './link-peer.ts';
 
 /** Links that have said hello. */
 export class Links {
-  readonly #byProcess = new Map<string, LinkPeer>();
-  readonly #awaited = new Map<string, Set<(link: LinkPeer | undefined) => void>>();
+  readonly #byProcess = new TurnoverMap<string, LinkPeer>();
+  readonly #awaited = new TurnoverMap<string, Set<(link: LinkPeer | undefined) => void>>();
 
   /** Linked processes. */
   get size(): number {

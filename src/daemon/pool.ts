@@ -4,6 +4,7 @@
 // NEVER: a session with a doubt about its bytes enters the pool; the relay says whether there is one.
 
 import { TlshubError } from '../errors.ts';
+import { TurnoverMap } from '../link/turnover.ts';
 import type { SessionKey } from '../protocol/session-key.ts';
 import { Abandonment, type AbandonSignal } from './abandonment.ts';
 import type { DaemonConfig } from './config.ts';
@@ -72,7 +73,7 @@ export class Pool {
   readonly #tickets: TicketCache;
   readonly #sessionOnClosed: (session: Session) => void;
   /** Idle sessions by owner, the one used last at the end. */
-  readonly #idle = new Map<string, Session[]>();
+  readonly #idle = new TurnoverMap<string, Session[]>();
   /** Sessions open or being opened. */
   readonly #slotsOfOwner = new Tally<string>();
   readonly #slotsOfUid = new Tally<number>();

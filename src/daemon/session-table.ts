@@ -1,17 +1,19 @@
 // All sessions of the daemon, one list per state. `move` is the only writer of a session's state, so the lists and
 // the counts that status shows are always true.
+
+import { TurnoverMap, TurnoverSet } from '../link/turnover.ts';
 import { sessionIdPrefix } from '../protocol/shard.ts';
 import { SESSION_STATES, type Session, type SessionState } from './session.ts';
 
 /** The sessions by id and by state. */
 export class SessionTable {
-  readonly #byId = new Map<string, Session>();
-  readonly #byState: Record<Exclude<SessionState, 'closed'>, Set<Session>> = {
-    accepted: new Set(),
-    leased: new Set(),
-    idle: new Set(),
-    detached: new Set(),
-    lingering: new Set(),
+  readonly #byId = new TurnoverMap<string, Session>();
+  readonly #byState: Record<Exclude<SessionState, 'closed'>, TurnoverSet<Session>> = {
+    accepted: new TurnoverSet(),
+    leased: new TurnoverSet(),
+    idle: new TurnoverSet(),
+    detached: new TurnoverSet(),
+    lingering: new TurnoverSet(),
   };
   readonly #idPrefix: string;
   #nextId = 1;
@@ -55,7 +57,7 @@ export class SessionTable {
   }
 
   /** The sessions of one state, the one that has been in it longest first. */
-  inState(state: Exclude<SessionState, 'closed'>): ReadonlySet<Session> {
+  inState(state: Exclude<SessionState, 'closed'>): Iterable<Session> & { readonly size: number } {
     return this.#byState[state];
   }
 

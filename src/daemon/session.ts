@@ -5,7 +5,7 @@ import type { TlshubError } from '../errors.ts';
 import type { OpenEvent, TlsInfo } from '../protocol/messages.ts';
 import type { SessionKey } from '../protocol/session-key.ts';
 import type { SessionSide } from '../protocol/session-report.ts';
-import { type BytesReader, holdBytes, readOn, stopReader } from './direct-bytes.ts';
+import { type BytesReader, forgetSocket, holdBytes, readOn, stopReader } from './direct-bytes.ts';
 import type { LinkPeer } from './link-peer.ts';
 import type { NamedSession } from './named/named-session.ts';
 
@@ -33,6 +33,8 @@ export interface SessionHome {
   sessionOnLeased(session: Session, link: LinkPeer | undefined): void;
   /** Nobody holds it any more, and it lives on. */
   sessionOnUnheld(named: NamedSession): void;
+  /** Its connection is gone. */
+  sessionOnGone(session: Session): void;
 }
 
 /** How a session is closed: with close_notify first, or at once. */
@@ -138,6 +140,7 @@ export class Session {
       this.#occupant?.sessionOnClose(this.#error ?? this.closeError);
       this.#occupant = undefined;
       onClosed(this);
+      forgetSocket(this.tls);
     });
   }
 

@@ -133,7 +133,7 @@ export function addCounters(
 }
 
 /** How many named sessions there are, with or without a name, and of what kind. */
-export function countNamed(all: ReadonlySet<NamedSession>): Record<'named' | 'parked' | 'ended', number> {
+export function countNamed(all: Iterable<NamedSession>): Record<'named' | 'parked' | 'ended', number> {
   const counts = { named: 0, parked: 0, ended: 0 };
   for (const { name, parking, session } of all) {
     // Those of servers have a life of their own without anybody having named them.

@@ -1,8 +1,9 @@
 // Counts of what there is of each kind, for limits. Pure. Made by pool.ts for the sessions of an owner and of a user.
+import { TurnoverMap } from '../link/turnover.ts';
 
 /** Counts by key; a count of zero takes no room. */
 export class Tally<Key> {
-  readonly #counts = new Map<Key, number>();
+  readonly #counts = new TurnoverMap<Key, number>();
 
   /** The count of a key. */
   get(key: Key): number {

@@ -26,18 +26,16 @@ export const FRAME_TYPES = {
   CREDIT: 3,
   /** To the daemon, turn mode: the reader waits for one message; `offset` is 0. */
   WANT: 4,
-  /** Trunk, to the worker: a session for the server whose number is the `offset`, if it is taken. */
+  /** Trunk, to the worker: a session, if it is taken; the payload is JSON, in as many frames as it needs; `offset` is 0. */
   OFFER: 5,
-  /** Trunk, to the daemon: the worker takes what it was offered; `offset` is 0. */
+  /** Trunk, to the daemon: the session is the worker's, if it is still offered to it; `offset` is 0. */
   TAKE: 6,
-  /** Trunk, to the worker: the session is its; the payload is JSON, in as many frames as it needs; `offset` is 0. */
-  OPEN: 7,
   /** Trunk, either way: the sender's side of the lane ends; `offset` is what it has sent, the payload an error or none. */
-  END: 8,
+  END: 7,
   /** Trunk, to the daemon: nothing more comes of the lane; `offset` is 0. */
-  CLOSE: 9,
+  CLOSE: 8,
   /** Trunk, to the daemon: the payload is the session's state from now on; `offset` is 0. */
-  STATE: 10,
+  STATE: 9,
 } as const;
 
 /** A value of {@link FRAME_TYPES}. */
@@ -45,7 +43,7 @@ export type FrameType = (typeof FRAME_TYPES)[keyof typeof FRAME_TYPES];
 
 /** Bits of the flags; all others are reserved and must be 0. */
 export const FRAME_FLAGS = {
-  /** DATA and OPEN: the last frame of one write, of one message, or of one description. */
+  /** DATA and OFFER: the last frame of one write, of one message, or of one description. */
   END_OF_UNIT: 1,
   /** END: not in order. */
   FAILED: 2,
@@ -86,9 +84,8 @@ const RULES: readonly (Rule | undefined)[] = [
   { flags: 0, hasPayload: false, hasOffset: true },
   { flags: 0, hasPayload: false, hasOffset: true },
   { flags: 0, hasPayload: false, hasOffset: false },
-  { flags: 0, hasPayload: false, hasOffset: true },
-  { flags: 0, hasPayload: false, hasOffset: false },
   { flags: FRAME_FLAGS.END_OF_UNIT, hasPayload: true, hasOffset: false },
+  { flags: 0, hasPayload: false, hasOffset: false },
   { flags: FRAME_FLAGS.FAILED, hasPayload: true, hasOffset: true },
   { flags: 0, hasPayload: false, hasOffset: false },
   { flags: 0, hasPayload: true, hasOffset: false },

@@ -283,18 +283,6 @@ export const laneReplySchema = v.variant('rc', [
   v.object({ rc: v.literal(-1), error: wireError }),
 ]);
 
-/** What an OPEN frame of a trunk carries as JSON. */
-export interface TrunkOpening {
-  listener: number;
-  /** Another worker had the session before. */
-  adopted: boolean;
-  session: string;
-  reused: boolean;
-  /** Without `certificate` where it is that of the session described before on this trunk. */
-  tls: Omit<TlsInfo, 'certificate'> & Partial<Pick<TlsInfo, 'certificate'>>;
-  framed: Omit<v.InferOutput<typeof framedSchema>, 'commit'>;
-}
-
 /** A lane's reply line. */
 export type LaneReply = v.InferOutput<typeof laneReplySchema>;
 

@@ -4,6 +4,7 @@
 import { randomBytes } from 'node:crypto';
 import { TlshubError } from '../errors.ts';
 import { MessageConnection } from '../link/message-connection.ts';
+import { TurnoverMap } from '../link/turnover.ts';
 import { MAX_BLOB_CHUNK_BYTES, PROTOCOL_VERSION } from '../protocol/limits.ts';
 import {
   type LinkCallOf,
@@ -57,8 +58,8 @@ export class DaemonLink {
   #nextListener = 1;
   #nextEndpoint = 1;
   #awaited = 0;
-  readonly #calls = new Map<number, PendingCall>();
-  readonly #holders = new Map<number, LaneHolder>();
+  readonly #calls = new TurnoverMap<number, PendingCall>();
+  readonly #holders = new TurnoverMap<number, LaneHolder>();
   readonly #listeners = new Map<number, ListenerHolder>();
   readonly #endpoints = new Map<number, EndpointHolder>();
   /** The connection for the sessions of servers, which lives as long as the link. */

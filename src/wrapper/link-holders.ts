@@ -1,6 +1,7 @@
 // Who is told what the daemon says on a link: holders of lanes, servers and endpoints of this process. Types only; they are
 // registered with the link (daemon-link.ts).
-import type { TrunkOpening, WireEvent } from '../protocol/messages.ts';
+import type { WireEvent } from '../protocol/messages.ts';
+import type { OfferedOnTrunk } from '../protocol/trunk-offers.ts';
 import type { TrunkPipe } from './server/trunk-pipe.ts';
 
 /** How a lane ended, as the daemon told it; `error` is what node:tls would have given the application. */
@@ -30,7 +31,7 @@ export interface ListenerHolder {
   /** It takes what it is offered. */
   readonly takesSessions: boolean;
   /** A session came on the trunk. */
-  linkOnSession(opening: TrunkOpening, pipe: TrunkPipe): void;
+  linkOnSession(opening: OfferedOnTrunk, pipe: TrunkPipe): void;
   linkOnListenerEvent(event: ListenerEvent): void;
   /** The daemon goes away, or has gone (`error`): the server needs another link. */
   linkOnDrain(): void;

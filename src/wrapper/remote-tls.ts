@@ -47,7 +47,7 @@ export class RemoteTls {
   }
 
   getCipher(): TlsInfo['cipher'] | undefined {
-    return this.info.cipher ?? undefined;
+    return this.info.cipher === null ? undefined : { ...this.info.cipher };
   }
 
   getProtocol(): string | null {
@@ -55,7 +55,7 @@ export class RemoteTls {
   }
 
   getEphemeralKeyInfo(): TlsInfo['ephemeralKeyInfo'] {
-    return this.info.ephemeralKeyInfo;
+    return this.info.ephemeralKeyInfo && { ...this.info.ephemeralKeyInfo };
   }
 
   getFinished(): Buffer | undefined {

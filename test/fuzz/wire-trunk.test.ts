@@ -13,10 +13,9 @@ const DATA = 1;
 const ACK = 2;
 const OFFER = 5;
 const TAKE = 6;
-const OPEN = 7;
-const END = 8;
-const CLOSE = 9;
-const STATE = 10;
+const END = 7;
+const CLOSE = 8;
+const STATE = 9;
 const HEADER_BYTES = 16;
 const FIRST_LANE = 2 ** 31;
 
@@ -100,13 +99,11 @@ function clientOf(t: Scope, port: number): TLSSocket {
 
 /** Takes the next session; answers its lane and what it was told of it. */
 async function take(trunk: WireClient): Promise<{ lane: number; opening: Message }> {
-  const offer = await nextFrame(trunk, ({ type }) => type === OFFER);
-  assert.deepEqual([offer.type, offer.flags, offer.offset, offer.payload], [OFFER, 0, 1, '']);
-  assert.ok(offer.lane >= FIRST_LANE);
-  trunk.sendRaw(frame(offer.lane, TAKE));
-  const open = await nextFrame(trunk, ({ lane }) => lane === offer.lane);
-  assert.deepEqual([open.type, open.flags, open.lane], [OPEN, 1, offer.lane]);
-  return { lane: open.lane, opening: JSON.parse(open.payload) as Message };
+  const { lane, flags, offset, payload } = await nextFrame(trunk, ({ type }) => type === OFFER);
+  assert.deepEqual([flags, offset], [1, 0]);
+  assert.ok(lane >= FIRST_LANE);
+  trunk.sendRaw(frame(lane, TAKE));
+  return { lane, opening: JSON.parse(payload) as Message };
 }
 
 async function answer(client: TLSSocket): Promise<string> {
@@ -160,8 +157,7 @@ test('P14: a lane that breaks the rules ends alone, and its session is another w
     (lane) => frame(lane, DATA, 1, 7, 'x'),
     (lane) => frame(lane, DATA, 1, 0, ''),
     (lane) => frame(lane, TAKE),
-    (lane) => frame(lane, OPEN, 1, 0, '{}'),
-    (lane) => frame(lane, OFFER, 0, 1),
+    (lane) => frame(lane, OFFER, 1, 0, '{}'),
   ];
   const clients: TLSSocket[] = [];
   for (const fault of faults) {
@@ -194,7 +190,7 @@ test('P14: frames that are none end the trunk and its link, wherever they are cu
   const other = await worker(arena);
   const broken: Buffer[] = [
     frame(FIRST_LANE, 0),
-    frame(FIRST_LANE, 11),
+    frame(FIRST_LANE, 10),
     frame(FIRST_LANE, DATA, 2),
     frame(FIRST_LANE, TAKE, 0, 1),
     frame(FIRST_LANE, CLOSE, 1),
@@ -309,19 +305,85 @@ test('P6: who takes too late gets nothing, and the one who was in time gets ever
   const late = await worker(arena);
   const client = clientOf(t, late.port);
   client.write('once');
-  const offer = await nextFrame(late.trunk);
-  assert.equal(offer.type, OFFER);
+  const { lane, type } = await nextFrame(late.trunk);
+  assert.equal(type, OFFER);
   const able = await worker(arena, late.port);
   // Revoked after two seconds without a sign.
-  const { opening } = await take(able.trunk);
+  const { lane: own, opening } = await take(able.trunk);
   assert.equal(opening.adopted, false);
   assert.equal((await nextFrame(able.trunk)).payload, 'once');
-  late.trunk.sendRaw(frame(offer.lane, TAKE));
+  assert.deepEqual(await nextFrame(late.trunk), { lane, type: END, flags: 2, offset: 0, payload: '' });
+  late.trunk.sendRaw(Buffer.concat([frame(lane, TAKE), frame(lane, DATA, 1, 0, 'late')]));
   await late.link.call('status');
   assert.equal(late.trunk.pending.length, 0);
+  able.trunk.sendRaw(frame(own, DATA, 1, 0, 'in time'));
+  assert.equal(await answer(client), 'in time');
   client.destroy();
   await leave(late);
   await leave(able);
+  await arena.undisturbed();
+});
+
+test('P6: who declines a session with CLOSE is offered nothing more, and another worker gets it', async (t) => {
+  const arena = await makeArena(t);
+  const closing = await worker(arena);
+  const client = clientOf(t, closing.port);
+  client.write('whole');
+  const { lane } = await nextFrame(closing.trunk);
+  closing.trunk.sendRaw(frame(lane, CLOSE));
+  const other = await worker(arena, closing.port);
+  const { lane: own, opening } = await take(other.trunk);
+  assert.equal(opening.adopted, false);
+  assert.equal((await nextFrame(other.trunk)).payload, 'whole');
+  other.trunk.sendRaw(frame(own, DATA, 1, 0, 'served'));
+  assert.equal(await answer(client), 'served');
+  for (let count = 0; count < 3; count += 1) {
+    const next = clientOf(t, closing.port);
+    await take(other.trunk);
+    next.destroy();
+  }
+  assert.equal(closing.trunk.pending.length, 0);
+  client.destroy();
+  await leave(closing);
+  await leave(other);
+  await arena.undisturbed();
+});
+
+test('a call about an offered lane takes it; TAKE may come behind it, once', async (t) => {
+  const arena = await makeArena(t);
+  const one = await worker(arena);
+  const client = clientOf(t, one.port);
+  const { lane } = await nextFrame(one.trunk, ({ type }) => type === OFFER);
+  const state = Buffer.from('early').toString('base64');
+  assert.equal((await one.link.call('setState', { lane, state })).rc, 1);
+  client.write('hi');
+  assert.equal((await nextFrame(one.trunk)).payload, 'hi');
+  one.trunk.sendRaw(Buffer.concat([frame(lane, TAKE), frame(lane, DATA, 1, 0, 'ok')]));
+  assert.equal(await answer(client), 'ok');
+  one.trunk.sendRaw(frame(lane, TAKE));
+  const end = await nextFrame(one.trunk);
+  assert.deepEqual(
+    [end.type, end.flags, codeIn({ error: JSON.parse(end.payload) })],
+    [END, 2, 'ERR_TLSHUB_PROTOCOL'],
+  );
+  client.destroy();
+  await leave(one);
+  await arena.undisturbed();
+});
+
+test('P6: a worker that has taken a session before its unlisten keeps it, whichever the daemon hears first', async (t) => {
+  const arena = await makeArena(t);
+  const one = await worker(arena, 0, false);
+  const [kept, declined] = [clientOf(t, one.port), clientOf(t, one.port)];
+  const lanes = [(await nextFrame(one.trunk)).lane, (await nextFrame(one.trunk)).lane];
+  await one.link.call('unlisten', { listener: 1, linger: false });
+  for (const lane of lanes) one.trunk.sendRaw(frame(lane, lane === lanes[0] ? TAKE : CLOSE));
+  one.trunk.sendRaw(frame(lanes[0] ?? -1, DATA, 1, 0, 'still served'));
+  const answers = await Promise.race([kept, declined].map(answer));
+  assert.equal(answers, 'still served');
+  // The other one was for nobody: the last worker has closed the port.
+  await waitFor(() => kept.closed !== declined.closed, { what: 'the end of the declined one' });
+  for (const client of [kept, declined]) client.destroy();
   await arena.undisturbed();
 });
 

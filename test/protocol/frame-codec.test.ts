@@ -335,15 +335,14 @@ describe('frames of a trunk', () => {
     return into.subarray(1);
   };
   const END = FRAME_TYPES.END;
-  const OPEN = FRAME_TYPES.OPEN;
+  const OFFER = FRAME_TYPES.OFFER;
 
   const LITERAL: readonly [hex: string, head: Buffer, payload: string][] = [
-    ['80000000 05 00 00000000 000000000001', header(2 ** 31, FRAME_TYPES.OFFER, 0, 1, 0), ''],
     ['80000000 06 00 00000000 000000000000', header(2 ** 31, FRAME_TYPES.TAKE, 0, 0, 0), ''],
-    ['80000001 07 01 00000002 000000000000 7b7d', header(2 ** 31 + 1, OPEN, 1, 0, 2), '{}'],
-    ['ffffffff 08 02 00000000 000000000009', header(2 ** 32 - 1, END, 2, 9, 0), ''],
-    ['80000000 09 00 00000000 000000000000', header(2 ** 31, FRAME_TYPES.CLOSE, 0, 0, 0), ''],
-    ['80000000 0a 00 00000001 000000000000 78', header(2 ** 31, FRAME_TYPES.STATE, 0, 0, 1), 'x'],
+    ['80000001 05 01 00000002 000000000000 7b7d', header(2 ** 31 + 1, OFFER, 1, 0, 2), '{}'],
+    ['ffffffff 07 02 00000000 000000000009', header(2 ** 32 - 1, END, 2, 9, 0), ''],
+    ['80000000 08 00 00000000 000000000000', header(2 ** 31, FRAME_TYPES.CLOSE, 0, 0, 0), ''],
+    ['80000000 09 00 00000001 000000000000 78', header(2 ** 31, FRAME_TYPES.STATE, 0, 0, 1), 'x'],
     ['80000000 01 01 00000003 000000000005 616263', header(2 ** 31, DATA, 1, 5, 3), 'abc'],
   ];
   const stream = Buffer.concat(LITERAL.map(([hex]) => bytesOf(hex)));
@@ -365,7 +364,7 @@ describe('frames of a trunk', () => {
       assert.deepEqual(Buffer.concat([head, Buffer.from(payload)]), bytesOf(hex));
     const whole = lanesIn([stream]);
     assert.equal(whole.length, LITERAL.length);
-    assert.equal(whole[3], '4294967295 8 2 9 ');
+    assert.equal(whole[2], '4294967295 7 2 9 ');
     for (let first = 0; first <= stream.length; first += 1)
       for (let second = first; second <= stream.length; second += 1)
         assert.deepEqual(lanesIn(cutAt(stream, [first, second])), whole);
@@ -374,12 +373,12 @@ describe('frames of a trunk', () => {
   test('P14: what no frame of a trunk may have is refused', () => {
     for (const [hex, why] of [
       ['80000000 00 00 00000000 000000000000', /no type/],
-      ['80000000 0b 00 00000000 000000000000', /no type/],
+      ['80000000 0a 00 00000000 000000000000', /no type/],
       ['80000000 06 00 00000000 000000000001', /TAKE has an offset/],
-      ['80000000 07 02 00000000 000000000000', /reserved flags/],
-      ['80000000 08 01 00000000 000000000000', /reserved flags/],
-      ['80000000 09 00 00000001 000000000000', /no payload/],
-      ['80000000 0a 00 00010001 000000000000', /longer than 65536/],
+      ['80000000 05 02 00000000 000000000000', /reserved flags/],
+      ['80000000 07 01 00000000 000000000000', /reserved flags/],
+      ['80000000 08 00 00000001 000000000000', /no payload/],
+      ['80000000 09 00 00010001 000000000000', /longer than 65536/],
     ] as const) {
       const decoder = new FrameDecoder('trunk');
       decoder.push(bytesOf(hex));

@@ -37,6 +37,21 @@ test('issue 4: a stopped worker is left out, nobody waits for it longer than an 
   for (const client of clients) assert.equal(client.outcome(), 'open');
 });
 
+test('issue 4: a worker that was stopped hears nothing of sessions that were taken back meanwhile', async () => {
+  const [stopped, other] = [place.process(), place.process()];
+  const port = await place.serve(stopped, { adopts: true });
+  const first = await place.dial(port);
+  assert.equal(await servedBy(first), stopped.pid);
+  await place.serve(other, { port, adopts: true });
+  stopped.signal('SIGSTOP');
+  const clients = await Promise.all(Array.from({ length: 20 }, () => place.dial(port)));
+  for (const pid of await Promise.all(clients.map(servedBy))) assert.equal(pid, other.pid);
+  stopped.signal('SIGCONT');
+  assert.equal(await servedBy(first), stopped.pid);
+  const { opened, closed, errors, adopted } = await stopped.report();
+  assert.deepEqual({ opened, closed, errors, adopted }, { opened: 1, closed: 0, errors: [], adopted: [] });
+});
+
 test('issue 4: the only worker is busy for long: its connections wait, and it serves them all', async () => {
   const worker = place.process();
   const port = await place.serve(worker);

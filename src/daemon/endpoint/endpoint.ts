@@ -2,6 +2,7 @@
 // closes in order: no new clients, those that are there may finish, then the rest is cut. Made by endpoints.ts.
 import type { Socket } from 'node:net';
 import { messageOf, TlshubError } from '../../errors.ts';
+import { TurnoverSet } from '../../link/turnover.ts';
 import { endpointPlaceText } from '../../protocol/endpoint-place.ts';
 import type { EndpointReport } from '../../protocol/endpoint-report.ts';
 import { rememberCanonical } from '../../protocol/session-key.ts';
@@ -62,7 +63,7 @@ interface Client {
 export class Endpoint {
   readonly owner: EndpointOwner;
   readonly #services: EndpointServices;
-  readonly #clients = new Set<Client>();
+  readonly #clients = new TurnoverSet<Client>();
   readonly #counts = { total: 0, requests: 0, refused: 0, failures: 0, fromClients: 0, toClients: 0 };
   #settings: EndpointSettings;
   #door: Door | undefined;

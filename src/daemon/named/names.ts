@@ -1,6 +1,7 @@
 // The named sessions of the daemon: joins a name or opens it, so that two processes that ask at the same moment cause
 // one handshake; sweeps those that nobody holds. A name belongs to one uid and means one session key.
 import { codeOf, TlshubError } from '../../errors.ts';
+import { TurnoverMap, TurnoverSet } from '../../link/turnover.ts';
 import type { SessionKey } from '../../protocol/session-key.ts';
 import { flawOfName } from '../../protocol/session-name.ts';
 import type { Handles } from '../handles.ts';
@@ -29,9 +30,9 @@ export class Names implements NamedSessionOwner {
   readonly #table: SessionTable;
   readonly #handles: Handles;
   readonly #claims: NameClaims;
-  readonly #byName = new Map<string, NamedSession>();
+  readonly #byName = new TurnoverMap<string, NamedSession>();
   readonly #opening = new Map<string, { request: NameRequest; session: Promise<NamedSession> }>();
-  readonly #all = new Set<NamedSession>();
+  readonly #all = new TurnoverSet<NamedSession>();
 
   constructor(options: { pool: Pool; table: SessionTable; handles: Handles; claims: NameClaims }) {
     this.#pool = options.pool;
@@ -41,7 +42,7 @@ export class Names implements NamedSessionOwner {
   }
 
   /** Every named session. */
-  all(): ReadonlySet<NamedSession> {
+  all(): Iterable<NamedSession> & { readonly size: number } {
     return this.#all;
   }
 

@@ -5,19 +5,19 @@ import { describeServed } from '../tls-info.ts';
 
 /**
  * The session of a connection; `undefined` when OpenSSL cannot describe it, which ends it.
- * @param owner its id, and whose it is
+ * @param id of the session, and `uid` whose it is
  * @param onClosed called once when the connection is gone
  */
 export function sessionOf(
   tls: TLSSocket,
-  owner: { id: string; uid: number },
+  { id, uid }: { id: string; uid: number },
   onClosed: (session: Session) => void,
 ): Session | undefined {
   try {
     const info = describeServed(tls);
     const peer = info.remoteAddress === null ? 'unix' : `${info.remoteAddress}:${info.remotePort}`;
     const session = new Session(
-      { ...owner, side: 'server', peer, key: null, owner: '', tls, info, openEvents: [] },
+      { id, uid, side: 'server', peer, key: null, owner: '', tls, info, openEvents: [] },
       onClosed,
     );
     session.state = 'accepted';

@@ -4,6 +4,7 @@
 import type { Socket } from 'node:net';
 import type { TLSSocket } from 'node:tls';
 import { TlshubError } from '../../errors.ts';
+import { TurnoverMap, TurnoverSet } from '../../link/turnover.ts';
 import type { GroupSettings, ListenAddress, ServerKey } from '../../protocol/server-key.ts';
 import { encodeError } from '../../protocol/wire-error.ts';
 import type { LinkPeer } from '../link-peer.ts';
@@ -24,6 +25,7 @@ import { type Worker, Workers } from './workers.ts';
 /** Milliseconds in which a worker that is offered something must show that it is alive; else another gets it. */
 const OFFER_TIMEOUT_MS = 2_000;
 
+const LAST_CLOSED = 'its last worker has closed it';
 const NOBODY_ADOPTS = 'its process went away, and no worker adopts its sessions';
 
 /** One address and its workers. */
@@ -50,13 +52,13 @@ export class ServerGroup implements AcceptorOwner, SessionHome {
   readonly #options: GroupOptions;
   readonly #workers = new Workers();
   /** New sessions that no worker was offered yet. */
-  readonly #waiting = new Set<Session>();
+  readonly #waiting = new TurnoverSet<Session>();
   /** Sessions that lost their worker, until another takes them. */
-  readonly #orphans = new Map<NamedSession, Worker | undefined>();
-  readonly #offers = new Map<Session, Offer>();
-  readonly #held = new Map<Session, Worker>();
+  readonly #orphans = new TurnoverMap<NamedSession, Worker | undefined>();
+  readonly #offers = new TurnoverMap<Session, Offer>();
+  readonly #held = new TurnoverMap<Session, Worker>();
   /** Sessions whose worker gives them back as it got them. */
-  readonly #returned = new Map<Session, Offer>();
+  readonly #returned = new TurnoverMap<Session, Offer>();
   #emptySinceMs: number | undefined = Date.now();
   #ended = false;
 
@@ -112,11 +114,13 @@ export class ServerGroup implements AcceptorOwner, SessionHome {
   leave(worker: Worker, lingers: boolean): void {
     if (!this.#workers.delete(worker)) return;
     this.questions.leave(worker);
-    for (const [session, offer] of [...this.#offers])
-      if (offer.worker === worker) this.#revoke(session, offer);
+    for (const [session, offer] of [...this.#offers]) {
+      // What was offered on a trunk it may have taken before; it answers, or its trunk ends.
+      if (offer.worker === worker && (worker.link.closed || !offer.isAnswered)) this.#revoke(session, offer);
+    }
     if (this.#workers.size === 0) {
       if (!lingers) {
-        this.end('its last worker has closed it');
+        this.end(LAST_CLOSED);
         return;
       }
       this.#emptySinceMs = Date.now();
@@ -164,7 +168,6 @@ export class ServerGroup implements AcceptorOwner, SessionHome {
 
   /** What is due: offers that were not taken, a port that nobody wants any more. */
   sweep(nowMs: number): void {
-    this.#forgetSpent();
     this.questions.sweep(nowMs, OFFER_TIMEOUT_MS);
     for (const { worker, sinceMs } of this.#offers.values())
       if (nowMs - Math.max(sinceMs, worker.signMs) >= OFFER_TIMEOUT_MS) worker.stalled = true;
@@ -212,7 +215,7 @@ export class ServerGroup implements AcceptorOwner, SessionHome {
     }
     const session = sessionOf(tls, { id: table.nextId(), uid: this.uid }, (closed) => {
       table.move(closed, 'closed');
-      this.#forget(closed);
+      closed.home?.sessionOnGone(closed);
       sessionOnClosed(closed);
     });
     if (session === undefined) return;
@@ -280,6 +283,20 @@ export class ServerGroup implements AcceptorOwner, SessionHome {
     this.#orphan(named, last);
   }
 
+  sessionOnGone(session: Session): void {
+    const { named } = session;
+    this.#returned.delete(session);
+    this.#release(session);
+    // One with a life of its own may still hold something for a worker.
+    if (named !== undefined && !isOver(named)) return;
+    const offer = this.#offers.get(session);
+    if (offer !== undefined) this.#dropOffer(session, offer);
+    const wasWaiting = this.#waiting.delete(session);
+    if (named === undefined) return;
+    const wasOrphan = this.#orphans.delete(named);
+    if (offer !== undefined || wasWaiting || wasOrphan) named.close('its peer has gone away');
+  }
+
   #orphan(named: NamedSession, last: Worker | undefined): void {
     // Who said that its sessions survive may leave them to workers that do adopt.
     if (last !== undefined && !(last.survive ?? last.adopts)) {
@@ -292,7 +309,6 @@ export class ServerGroup implements AcceptorOwner, SessionHome {
 
   /** Offers what waits to whom it may be offered. */
   #serve(): void {
-    this.#forgetSpent();
     for (const [named, last] of this.#orphans) {
       const worker = this.#pick(true, last && new Set([last]));
       if (worker === undefined) continue;
@@ -326,25 +342,25 @@ export class ServerGroup implements AcceptorOwner, SessionHome {
     worker.load += 1;
     const offer = makeOffer(session, { worker, adopted, last }, this.#services.handles, {
       offerOnTaken: (lane) => this.#give(session, offer, lane),
-      offerOnLost: () => {
-        if (this.#offers.get(session) === offer) this.#revoke(session, offer);
-        this.#serve();
+      offerOnDeclined: () => {
+        worker.hasClosed = true;
+        this.#revokeAndServe(session, offer);
       },
+      offerOnLost: () => this.#revokeAndServe(session, offer),
     });
     this.#offers.set(session, offer);
   }
 
   /** A worker has taken on its trunk what it was offered there. */
   #give(session: Session, offer: Offer, lane: TrunkLane): void {
-    const { worker, adopted } = offer;
     const { named } = session;
-    // Somebody may have taken it by its name.
+    // Somebody may be taking it by its name.
     if (named === undefined || named.busy) {
-      lane.leave();
+      lane.refuse();
       return;
     }
     lane.onReturned = () => void this.#returned.set(session, offer);
-    this.#services.openOnTrunk(named, lane, worker.socket, { listener: worker.listener, adopted });
+    this.#services.openOnTrunk(named, lane, offer.worker.socket);
   }
 
   /** Takes an offer back; the session waits again. */
@@ -354,28 +370,21 @@ export class ServerGroup implements AcceptorOwner, SessionHome {
     this.#waitAgain(session, offer);
   }
 
+  #revokeAndServe(session: Session, offer: Offer): void {
+    if (this.#offers.get(session) === offer) this.#revoke(session, offer);
+    this.#serve();
+  }
+
   #waitAgain(session: Session, offer: Offer): void {
     if (offer.adopted && session.named !== undefined) this.#orphans.set(session.named, offer.last);
     else this.#waiting.add(session);
+    if (this.#ended) this.closeWaiting(LAST_CLOSED);
   }
 
   #dropOffer(session: Session, offer: Offer): void {
     if (!this.#offers.delete(session)) return;
     offer.worker.load -= 1;
     offer.withdraw();
-  }
-
-  /** Sessions that have ended, with nothing left for anybody. */
-  #forgetSpent(): void {
-    for (const named of [...this.#orphans.keys()]) {
-      if (!isOver(named)) continue;
-      this.#orphans.delete(named);
-      named.close('its peer has gone away');
-    }
-    for (const session of [...this.#waiting])
-      if (session.named !== undefined && isOver(session.named)) this.#waiting.delete(session);
-    for (const [session, offer] of [...this.#offers])
-      if (session.named !== undefined && isOver(session.named)) this.#dropOffer(session, offer);
   }
 
   #pick(adopted: boolean, except?: ReadonlySet<Worker>): Worker | undefined {
@@ -386,15 +395,5 @@ export class ServerGroup implements AcceptorOwner, SessionHome {
     const worker = this.#held.get(session);
     if (this.#held.delete(session) && worker !== undefined) worker.load -= 1;
     return worker;
-  }
-
-  #forget(session: Session): void {
-    this.#waiting.delete(session);
-    this.#returned.delete(session);
-    this.#release(session);
-    const offer = this.#offers.get(session);
-    // A session with a life of its own may still hold something for the worker that it was offered to.
-    if (offer === undefined || session.named !== undefined) return;
-    this.#dropOffer(session, offer);
   }
 }

@@ -79,6 +79,7 @@ export class Groups {
       lastTurn: 0,
       signMs: 0,
       stalled: false,
+      hasClosed: false,
     };
     if (!link.closed) {
       own.set(listener, { group, worker });

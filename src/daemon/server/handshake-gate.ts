@@ -4,6 +4,8 @@
 // connection, and by groups.ts in each sweep.
 import type { Socket } from 'node:net';
 import type { TLSSocket } from 'node:tls';
+import { TurnoverMap, TurnoverSet } from '../../link/turnover.ts';
+import { Tally } from '../tally.ts';
 
 /** Limits of handshakes in flight. */
 export interface HandshakeLimits {
@@ -28,10 +30,10 @@ interface Entrant {
 /** One gate for all ports. */
 export class HandshakeGate {
   readonly #limits: HandshakeLimits;
-  readonly #byAddress = new Map<string, number>();
+  readonly #byAddress = new Tally<string>();
   /** Oldest first. */
-  readonly #inFlight = new Map<Socket, { address: string; sinceMs: number }>();
-  readonly #queue = new Set<Entrant>();
+  readonly #inFlight = new TurnoverMap<Socket, { address: string; sinceMs: number }>();
+  readonly #queue = new TurnoverSet<Entrant>();
   /** Connections that were closed because of a limit. */
   turnedAway = 0;
 
@@ -61,7 +63,7 @@ export class HandshakeGate {
    */
   enter(socket: Socket, begin: () => void): void {
     const address = socket.remoteAddress ?? '';
-    const count = this.#byAddress.get(address) ?? 0;
+    const count = this.#byAddress.get(address);
     // Those of a Unix socket have no address: they are bounded together only.
     const isTooMany = address !== '' && count >= this.#limits.maxHandshakesPerAddress;
     if (isTooMany || this.#queue.size >= this.#limits.maxHandshakes * QUEUE_FACTOR) {
@@ -69,7 +71,7 @@ export class HandshakeGate {
       socket.destroy();
       return;
     }
-    this.#byAddress.set(address, count + 1);
+    this.#byAddress.add(address, 1);
     const entrant = { socket, address, begin };
     socket.once('close', () => this.#leave(entrant));
     if (this.#inFlight.size < this.#limits.maxHandshakes) this.#begin(entrant);
@@ -102,9 +104,7 @@ export class HandshakeGate {
   #leave(entrant: Entrant): void {
     const { socket, address } = entrant;
     if (!this.#queue.delete(entrant) && !this.#inFlight.delete(socket)) return;
-    const count = (this.#byAddress.get(address) ?? 1) - 1;
-    if (count === 0) this.#byAddress.delete(address);
-    else this.#byAddress.set(address, count);
+    this.#byAddress.add(address, -1);
     for (const next of this.#queue) {
       if (this.#inFlight.size >= this.#limits.maxHandshakes) return;
       // One that is gone leaves by itself.

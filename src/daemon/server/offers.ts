@@ -1,5 +1,6 @@
 // What a worker is offered: a session that is its to take, on the trunk of its process or by a handle on its link. Which
 // session is offered to whom is the business of group.ts.
+import type { TrunkOffer } from '../../protocol/trunk-offers.ts';
 import { encodeError } from '../../protocol/wire-error.ts';
 import type { Handles } from '../handles.ts';
 import type { NamedSession } from '../named/named-session.ts';
@@ -14,7 +15,9 @@ export interface Offer {
   adopted: boolean;
   /** Who had it before, and does not get it back. */
   last: Worker | undefined;
-  /** Takes it back where it was made on a trunk; a handle is revoked by who takes the offer back. */
+  /** It was made on a trunk, where each offer is answered. */
+  isAnswered: boolean;
+  /** Takes it back there; a handle is revoked by who takes the offer back. */
   withdraw: () => void;
 }
 
@@ -32,11 +35,35 @@ export function makeOffer(
   offerer: Offerer,
 ): Offer {
   const { link, listener } = worker;
-  const offer: Offer = { worker, sinceMs: Date.now(), adopted, last, withdraw: () => {} };
-  if (session.named !== undefined && link.trunk !== undefined)
-    offer.withdraw = link.trunk.offer(listener, offerer);
+  const { named, info } = session;
+  const { trunk } = link;
+  const isAnswered = named !== undefined && trunk !== undefined;
+  let withdraw = () => {};
+  if (isAnswered)
+    withdraw = trunk.offer((tls) => describeOffer(named, { listener, adopted, tls }), info, offerer);
   else link.send({ event: 'offer', listener, handle: handles.issue(session), adopted });
-  return offer;
+  return { worker, sinceMs: Date.now(), adopted, last, isAnswered, withdraw };
+}
+
+/** What is told of a session that nobody holds; it does not change until somebody takes it. */
+function describeOffer(
+  { session, name, options, reading, state }: NamedSession,
+  { listener, adopted, tls }: Pick<TrunkOffer, 'listener' | 'adopted' | 'tls'>,
+): TrunkOffer {
+  return {
+    listener,
+    adopted,
+    session: session.id,
+    reused: session.leases > 0,
+    tls,
+    framed: {
+      name,
+      mode: options.mode,
+      resumedAt: reading.committedOffset,
+      writtenAt: session.bytesToPeer,
+      state: state === null ? null : state.toString('base64'),
+    },
+  };
 }
 
 /** Nothing can be read of it and nothing written to it; a client that has only ended its side may wait for an answer. */

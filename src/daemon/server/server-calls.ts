@@ -63,7 +63,7 @@ export const SERVER_CALL_HANDLERS: { readonly [Name in ServerCallName]: Handler<
   },
 
   async handOff(_services, link, { lane, sent, received }) {
-    const lease = link.leases.get(lane);
+    const lease = link.leaseOf(lane);
     if (lease === undefined || lease.over) throw new TlshubError('ERR_TLSHUB_NOT_LEASED');
     if (!(lease instanceof FramedHolder) || lease.session.home === undefined) {
       const why = 'only a session of a server that outlives its process is handed off';

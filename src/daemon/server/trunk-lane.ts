@@ -3,7 +3,7 @@
 import { TlshubError } from '../../errors.ts';
 import { FRAME_FLAGS, FRAME_TYPES, type Frame } from '../../protocol/frame-codec.ts';
 import { MAX_FRAME_PAYLOAD_BYTES } from '../../protocol/limits.ts';
-import type { TrunkOpening, WireError } from '../../protocol/messages.ts';
+import type { WireError } from '../../protocol/messages.ts';
 import type { HolderEnd, LaneHolder } from '../lane.ts';
 import type { FramedLane, FramedLaneOwner } from '../named/framed-lane.ts';
 import type { Trunk } from './trunk.ts';
@@ -21,25 +21,24 @@ export class TrunkLane implements FramedLane {
   readonly #trunk: Trunk;
   #owner: FramedLaneOwner | undefined;
   #isUntouched = true;
+  #mayTake: boolean;
   #endSent: 0 | -1 | undefined;
 
-  constructor(trunk: Trunk, holder: LaneHolder) {
+  /** @param hasSaidTake the frame with which its worker took it has come */
+  constructor(trunk: Trunk, holder: LaneHolder, hasSaidTake: boolean) {
     this.#trunk = trunk;
     this.holder = holder;
+    this.#mayTake = !hasSaidTake;
   }
 
   get isBackedUp(): boolean {
     return this.#trunk.isBackedUp(this);
   }
 
-  /** Tells the worker that the session is its. */
-  open(opening: TrunkOpening): void {
-    const payload = Buffer.from(JSON.stringify(this.#trunk.shortened(opening)));
-    for (let start = 0; start < payload.length; start += MAX_FRAME_PAYLOAD_BYTES) {
-      const part = payload.subarray(start, start + MAX_FRAME_PAYLOAD_BYTES);
-      const isLast = start + part.length === payload.length;
-      this.#send(FRAME_TYPES.OPEN, isLast ? FRAME_FLAGS.END_OF_UNIT : 0, 0, part);
-    }
+  /** The session is not the worker's after all. */
+  refuse(): void {
+    this.#trunk.refuse(this.holder.lane);
+    this.leave();
   }
 
   start(owner: FramedLaneOwner): void {
@@ -73,6 +72,10 @@ export class TrunkLane implements FramedLane {
   receive(frame: Frame): void {
     const owner = this.#owner;
     if (owner === undefined) return;
+    if (this.#mayTake && frame.type === FRAME_TYPES.TAKE) {
+      this.#mayTake = false;
+      return;
+    }
     const isUntouched = this.#isUntouched;
     this.#isUntouched = false;
     switch (frame.type) {

@@ -1,12 +1,20 @@
 // The daemon's end of a trunk: the one connection of a worker's process on which it is offered sessions and holds them, each
 // on a lane of its own. A lane that breaks the rules ends alone (trunk-lane.ts); a trunk whose frames cannot be told
-// apart ends with its link. NEVER: a session is told more of than that it is there before its worker has taken it.
+// apart ends with its link. NEVER: a byte of a session leaves before its worker has taken it.
 import type { Socket } from 'node:net';
 import { keepReading } from '../../link/keep-reading.ts';
 import { TrunkWriter } from '../../link/trunk-writer.ts';
-import { FRAME_TYPES, type Frame, FrameDecoder, MAX_TRUNK_LANE } from '../../protocol/frame-codec.ts';
-import { FIRST_TRUNK_LANE, FRAME_WINDOW_BYTES } from '../../protocol/limits.ts';
-import type { TrunkOpening } from '../../protocol/messages.ts';
+import { TurnoverMap } from '../../link/turnover.ts';
+import {
+  FRAME_FLAGS,
+  FRAME_TYPES,
+  type Frame,
+  FrameDecoder,
+  MAX_TRUNK_LANE,
+} from '../../protocol/frame-codec.ts';
+import { FIRST_TRUNK_LANE, FRAME_WINDOW_BYTES, MAX_FRAME_PAYLOAD_BYTES } from '../../protocol/limits.ts';
+import type { TlsInfo } from '../../protocol/messages.ts';
+import { shortenInfo, type TrunkOffer } from '../../protocol/trunk-offers.ts';
 import type { LinkPeer } from '../link-peer.ts';
 import { TrunkLane } from './trunk-lane.ts';
 
@@ -17,6 +25,8 @@ const SETTLE_MS = 5_000;
 export interface Offerer {
   /** The worker takes it. */
   offerOnTaken(lane: TrunkLane): void;
+  /** The worker does not want it. */
+  offerOnDeclined(): void;
   /** The trunk is gone. */
   offerOnLost(): void;
 }
@@ -27,11 +37,12 @@ export class Trunk {
   readonly #link: LinkPeer;
   readonly #socket: Socket;
   readonly #decoder = new FrameDecoder('trunk');
-  readonly #offers = new Map<number, Offerer>();
-  readonly #lanes = new Map<number, TrunkLane>();
+  readonly #offers = new TurnoverMap<number, Offerer>();
+  readonly #lanes = new TurnoverMap<number, TrunkLane>();
   /** Lanes that have something to send and wait until the worker reads. */
   readonly #held = new Set<TrunkLane>();
-  #lastCertificate: string | null | undefined;
+  /** Of the session that was offered last. */
+  #lastInfo: TlsInfo | undefined;
   #lastLane = FIRST_TRUNK_LANE - 1;
 
   /**
@@ -56,14 +67,37 @@ export class Trunk {
   }
 
   /**
-   * Offers a session to a server of the process. Answers how to take the offer back: the worker is told nothing, it only
-   * comes too late then.
+   * Offers a session to a server of the process. Answers how to take the offer back, as long as it was not taken: a worker
+   * that comes too late finds that the session has ended for it.
+   * @param describe makes the offer of what of the session's description is to be told
    */
-  offer(listener: number, offerer: Offerer): () => void {
+  offer(describe: (tls: Partial<TlsInfo>) => TrunkOffer, info: TlsInfo, offerer: Offerer): () => void {
     const lane = this.#nextLane();
     this.#offers.set(lane, offerer);
-    this.writer.send({ lane, type: FRAME_TYPES.OFFER, flags: 0, offset: listener });
-    return () => void this.#offers.delete(lane);
+    this.#sendOffer(lane, describe(shortenInfo(info, this.#lastInfo)));
+    this.#lastInfo = info;
+    return () => {
+      if (this.#offers.delete(lane)) this.refuse(lane);
+    };
+  }
+
+  /**
+   * The worker takes what it was offered, if it still is.
+   * @param hasSaidSo on the trunk; else its word may be on the way there
+   */
+  take(lane: number, hasSaidSo: boolean): void {
+    const offerer = this.#offers.get(lane);
+    if (offerer === undefined) return;
+    this.#offers.delete(lane);
+    const { uid, pid } = this.#link.identity;
+    const taken = new TrunkLane(this, { uid, pid, link: this.#link, lane }, hasSaidSo);
+    this.#lanes.set(lane, taken);
+    offerer.offerOnTaken(taken);
+  }
+
+  /** The worker of a lane does not have the session. */
+  refuse(lane: number): void {
+    this.writer.send({ lane, type: FRAME_TYPES.END, flags: FRAME_FLAGS.FAILED, offset: 0 });
   }
 
   /** True while the worker does not read; the lane is told when it does. */
@@ -71,16 +105,6 @@ export class Trunk {
     if (this.writer.waitingBytes < FRAME_WINDOW_BYTES) return false;
     this.#held.add(lane);
     return true;
-  }
-
-  /** The description without what the one before it said: most servers have one certificate. */
-  shortened(opening: TrunkOpening): TrunkOpening {
-    const { certificate } = opening.tls;
-    if (certificate !== this.#lastCertificate) {
-      this.#lastCertificate = certificate;
-      return opening;
-    }
-    return { ...opening, tls: { ...opening.tls, certificate: undefined } };
   }
 
   /** A lane is over: what comes of it is dropped. */
@@ -104,6 +128,15 @@ export class Trunk {
     return this.#lastLane;
   }
 
+  #sendOffer(lane: number, offer: TrunkOffer): void {
+    const payload = Buffer.from(JSON.stringify(offer));
+    for (let start = 0; start < payload.length; start += MAX_FRAME_PAYLOAD_BYTES) {
+      const part = payload.subarray(start, start + MAX_FRAME_PAYLOAD_BYTES);
+      const flags = start + part.length === payload.length ? FRAME_FLAGS.END_OF_UNIT : 0;
+      this.writer.send({ lane, type: FRAME_TYPES.OFFER, flags, offset: 0 }, part);
+    }
+  }
+
   #receive(chunk: Buffer): void {
     this.#link.showSign();
     try {
@@ -123,13 +156,13 @@ export class Trunk {
       return;
     }
     // What comes of a lane that is over was sent before the worker knew.
-    const offerer = frame.type === FRAME_TYPES.TAKE ? this.#offers.get(frame.lane) : undefined;
-    if (offerer === undefined) return;
-    this.#offers.delete(frame.lane);
-    const { uid, pid } = this.#link.identity;
-    const taken = new TrunkLane(this, { uid, pid, link: this.#link, lane: frame.lane });
-    this.#lanes.set(frame.lane, taken);
-    offerer.offerOnTaken(taken);
+    if (frame.type === FRAME_TYPES.TAKE) this.take(frame.lane, true);
+    else if (frame.type === FRAME_TYPES.CLOSE) this.#decline(frame.lane);
+  }
+
+  #decline(lane: number): void {
+    const offerer = this.#offers.get(lane);
+    if (this.#offers.delete(lane)) offerer?.offerOnDeclined();
   }
 
   #drain(): void {

@@ -26,4 +26,6 @@ export interface Worker<Link extends WorkerLink = WorkerLink> {
   signMs: number;
   /** It did not take an offer in time; it gets nothing until it does. */
   stalled: boolean;
+  /** It declined what it was offered: its server has closed, and gets nothing more. */
+  hasClosed: boolean;
 }

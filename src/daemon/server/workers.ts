@@ -41,7 +41,11 @@ export class Workers {
   candidates(adopted: boolean, except?: ReadonlySet<Worker>): Worker[] {
     return [...this.#all].filter(
       (worker) =>
-        !worker.link.closed && !worker.stalled && !except?.has(worker) && (!adopted || worker.adopts),
+        !worker.link.closed &&
+        !worker.hasClosed &&
+        !worker.stalled &&
+        !except?.has(worker) &&
+        (!adopted || worker.adopts),
     );
   }
 

@@ -4,8 +4,8 @@ import { chmod, lstat, unlink } from 'node:fs/promises';
 import { codeOf, TlshubError } from '../../errors.ts';
 import { probeSocket } from '../../link/probe-socket.ts';
 import { socketDirectory } from '../../link/socket-path.ts';
-import type { TrunkOpening } from '../../protocol/messages.ts';
 import type { ListenAddress } from '../../protocol/server-key.ts';
+import type { OfferedOnTrunk } from '../../protocol/trunk-offers.ts';
 import { decodeError } from '../../protocol/wire-error.ts';
 import { DaemonLink } from '../daemon-link.ts';
 import { MAX_ATTEMPTS } from '../daemon-socket.ts';
@@ -31,7 +31,7 @@ export interface OfferedSession {
 export interface ListenerOwner {
   listenerOnOffer(offer: OfferedSession): void;
   /** A session that came on the trunk of a link. */
-  listenerOnSession(opening: TrunkOpening, pipe: TrunkPipe, link: DaemonLink): void;
+  listenerOnSession(opening: OfferedOnTrunk, pipe: TrunkPipe, link: DaemonLink): void;
   /** Node's error of a handshake, and where it came from. */
   listenerOnClientError(error: Error, peer: Extract<ListenerEvent, { event: 'client-error' }>): void;
   listenerOnQuestion(question: Extract<ListenerEvent, { event: 'question' }>, link: DaemonLink): void;
@@ -156,13 +156,13 @@ export class RemoteListener implements ListenerHolder {
     return !this.#closed;
   }
 
-  linkOnSession(opening: TrunkOpening, pipe: TrunkPipe): void {
+  linkOnSession(opening: OfferedOnTrunk, pipe: TrunkPipe): void {
     const link = this.#link;
     if (this.#early === undefined) this.#giveSession(opening, pipe, link);
     else this.#early.push(() => this.#giveSession(opening, pipe, link));
   }
 
-  #giveSession(opening: TrunkOpening, pipe: TrunkPipe, link: DaemonLink | undefined): void {
+  #giveSession(opening: OfferedOnTrunk, pipe: TrunkPipe, link: DaemonLink | undefined): void {
     // What comes to a server that has closed meanwhile, another one gets; what came on a link that is lost, nobody.
     if (this.#closed || link === undefined || link !== this.#link) pipe.close();
     else this.#owner.listenerOnSession(opening, pipe, link);

@@ -3,7 +3,8 @@
 // its own in the place of a server's handle in the same way (lib/internal/cluster/child.js).
 import type { Server, TlsOptions } from 'node:tls';
 import { codeOf, TlshubError } from '../../errors.ts';
-import type { TrunkOpening } from '../../protocol/messages.ts';
+import { TurnoverSet } from '../../link/turnover.ts';
+import type { OfferedOnTrunk } from '../../protocol/trunk-offers.ts';
 import type { TlshubSocket } from '../connect.ts';
 import { isUnshareable, type Unshareable } from '../context-key.ts';
 import type { DaemonLink } from '../daemon-link.ts';
@@ -98,7 +99,7 @@ class SharedServer implements ListenerOwner {
   readonly #description: ServerDescription;
   readonly #info: ServerSharingInfo;
   readonly #protocol: ServerProtocol | undefined;
-  readonly #sockets = new Set<SharedSocket>();
+  readonly #sockets = new TurnoverSet<SharedSocket>();
   #listener: RemoteListener | undefined;
   #handingOff = false;
 
@@ -165,8 +166,11 @@ class SharedServer implements ListenerOwner {
     });
   }
 
-  listenerOnSession({ adopted, framed, ...opening }: TrunkOpening, pipe: TrunkPipe, link: DaemonLink): void {
-    const { certificate = null } = opening.tls;
+  listenerOnSession(
+    { adopted, framed, ...opening }: OfferedOnTrunk,
+    pipe: TrunkPipe,
+    link: DaemonLink,
+  ): void {
     const open = (opened: SharedSocket) => {
       const { lane } = pipe;
       const commit = this.#description.sharing.commit ?? 'auto';
@@ -174,7 +178,6 @@ class SharedServer implements ListenerOwner {
         rc: 1 as const,
         ...opening,
         events: [],
-        tls: { ...opening.tls, certificate },
         framed: { ...framed, commit },
       };
       link.addTrunkLane(lane, opened);

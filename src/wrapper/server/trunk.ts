@@ -1,12 +1,15 @@
 // This process's end of a trunk: the one connection on which the daemon gives its servers their sessions, each on a lane of
-// its own (trunk-pipe.ts). It takes what a server that listens is offered. It lives as long as its link.
+// its own (trunk-pipe.ts). It takes what a server that listens is offered, and gives it to that server at once; what the
+// daemon takes back before, nobody hears of. It lives as long as its link.
 import type { Socket } from 'node:net';
 import { TlshubError } from '../../errors.ts';
 import { TrunkWriter } from '../../link/trunk-writer.ts';
+import { TurnoverMap } from '../../link/turnover.ts';
 import { FRAME_FLAGS, FRAME_TYPES, type Frame, FrameDecoder } from '../../protocol/frame-codec.ts';
 import { MAX_LINE_BYTES, PROTOCOL_VERSION } from '../../protocol/limits.ts';
 import { decodeLine, encodeLine, LineDecoder } from '../../protocol/line-codec.ts';
-import { parseLaneReply, type TrunkOpening } from '../../protocol/messages.ts';
+import { parseLaneReply, type TlsInfo } from '../../protocol/messages.ts';
+import { completeInfo, type OfferedOnTrunk, type TrunkOffer } from '../../protocol/trunk-offers.ts';
 import { decodeError } from '../../protocol/wire-error.ts';
 import type { DaemonLink } from '../daemon-link.ts';
 import { connectToDaemon } from '../daemon-socket.ts';
@@ -21,11 +24,13 @@ export class Trunk {
   readonly link: DaemonLink;
   readonly #socket: Socket;
   readonly #decoder = new FrameDecoder('trunk');
-  readonly #pipes = new Map<number, TrunkPipe>();
-  /** Descriptions that have not come whole. */
-  readonly #openings = new Map<number, Buffer[]>();
-  /** Of the session that was described last. */
-  #lastCertificate: string | null = null;
+  readonly #pipes = new TurnoverMap<number, TrunkPipe>();
+  /** Offers that have not come whole. */
+  readonly #parts = new Map<number, Buffer[]>();
+  /** Offers of the chunk that is being read. */
+  readonly #offers = new TurnoverMap<number, OfferedOnTrunk>();
+  /** Of the session that was offered last. */
+  #lastInfo: TlsInfo | undefined;
   #error: Error | undefined;
   isLost = false;
   #isReceiving = false;
@@ -115,6 +120,8 @@ export class Trunk {
       this.#decoder.push(chunk);
       for (let frame = this.#decoder.next(); frame !== undefined; frame = this.#decoder.next())
         this.#handle(frame);
+      // A process that was stopped may read an offer and its end together.
+      this.#takeOffers();
     } catch (error) {
       this.#error = error as Error;
       this.#socket.destroy();
@@ -133,33 +140,38 @@ export class Trunk {
       pipe.receive(frame);
       return;
     }
-    if (frame.type === FRAME_TYPES.OFFER) {
-      if (this.link.listenerOf(frame.offset)?.takesSessions)
-        this.writer.send({ lane, type: FRAME_TYPES.TAKE, flags: 0, offset: 0 });
-    } else if (frame.type === FRAME_TYPES.OPEN) {
-      this.#takeOpening(frame);
-    }
+    if (frame.type === FRAME_TYPES.OFFER) this.#readOffer(frame);
+    else if (frame.type === FRAME_TYPES.END) this.#offers.delete(lane);
   }
 
-  #takeOpening({ lane, flags, payload }: Frame): void {
-    const parts = this.#openings.get(lane) ?? [];
+  #readOffer({ lane, flags, payload }: Frame): void {
+    const parts = this.#parts.get(lane) ?? [];
     parts.push(payload);
     if ((flags & FRAME_FLAGS.END_OF_UNIT) === 0) {
-      this.#openings.set(lane, parts);
+      this.#parts.set(lane, parts);
       if (parts.reduce((sum, part) => sum + part.length, 0) > MAX_LINE_BYTES)
-        throw new TlshubError('ERR_TLSHUB_PROTOCOL', 'a description is too long');
+        throw new TlshubError('ERR_TLSHUB_PROTOCOL', 'an offer is too long');
       return;
     }
-    this.#openings.delete(lane);
-    const opening = readOpening(parts.length === 1 ? payload : Buffer.concat(parts));
-    const { certificate = this.#lastCertificate } = opening.tls;
-    this.#lastCertificate = certificate;
-    opening.tls.certificate = certificate;
-    const pipe = new TrunkPipe(this, lane);
-    this.#pipes.set(lane, pipe);
-    const listener = this.link.listenerOf(opening.listener);
-    if (listener === undefined) pipe.close();
-    else listener.linkOnSession(opening, pipe);
+    this.#parts.delete(lane);
+    const offer = decodeOffer(parts.length === 1 ? payload : Buffer.concat(parts));
+    const tls = completeInfo(offer.tls, this.#lastInfo);
+    this.#lastInfo = tls;
+    this.#offers.set(lane, { ...offer, tls });
+  }
+
+  #takeOffers(): void {
+    for (const [lane, offer] of this.#offers) {
+      this.#offers.delete(lane);
+      const listener = this.link.listenerOf(offer.listener);
+      const isTaken = listener?.takesSessions === true;
+      const type = isTaken ? FRAME_TYPES.TAKE : FRAME_TYPES.CLOSE;
+      this.writer.send({ lane, type, flags: 0, offset: 0 });
+      if (!isTaken) continue;
+      const pipe = new TrunkPipe(this, lane);
+      this.#pipes.set(lane, pipe);
+      listener.linkOnSession(offer, pipe);
+    }
   }
 
   #lose(): void {
@@ -174,11 +186,11 @@ export class Trunk {
   }
 }
 
-/** The description of a session. It comes from the daemon, of the same version: what it means is not looked at here. */
-function readOpening(bytes: Buffer): TrunkOpening {
+/** An offer. It comes from the daemon, of the same version: what it means is not looked at here. */
+function decodeOffer(bytes: Buffer): TrunkOffer {
   const value = decodeLine(bytes);
-  const isOpening = typeof value.listener === 'number' && typeof value.tls === 'object' && value.tls !== null;
-  if (!isOpening || typeof value.framed !== 'object' || value.framed === null)
-    throw new TlshubError('ERR_TLSHUB_PROTOCOL', 'a description does not fit');
-  return value as unknown as TrunkOpening;
+  const isOffer = typeof value.listener === 'number' && typeof value.tls === 'object' && value.tls !== null;
+  if (!isOffer || typeof value.framed !== 'object' || value.framed === null)
+    throw new TlshubError('ERR_TLSHUB_PROTOCOL', 'an offer does not fit');
+  return value as unknown as TrunkOffer;
 }

@@ -20,6 +20,7 @@ function makeWorker(listener: number) {
       lastTurn: 0,
       signMs: 0,
       stalled: false,
+      hasClosed: false,
     },
   };
   return { worker, link, asked };
