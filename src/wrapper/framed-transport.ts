@@ -9,6 +9,7 @@ import type { FramePipe, FramePipeOwner } from './frame-pipe.ts';
 import { refreshTimeout } from './lane-handle.ts';
 import type { SharedSocket } from './shared-socket.ts';
 import type { Transport, TransportCallback } from './transport.ts';
+import { untakenBytes } from './untaken-bytes.ts';
 
 /** Most that one TLS record holds (RFC 8446 §5.1). */
 const MAX_RECORD_BYTES = 16 * 1024;
@@ -23,11 +24,6 @@ export interface FramedSession {
   /** Offset of the first byte that this holder writes. */
   writtenAt: number;
   state: string | null;
-}
-
-interface PendingWrite {
-  endOffset: number;
-  callback: TransportCallback;
 }
 
 /** One framed lane. */
@@ -48,11 +44,15 @@ export class FramedTransport implements Transport, FramePipeOwner {
   #writtenOffset = 0;
   #takenOffset = 0;
   readonly #unsent: { bytes: Buffer; last: boolean }[] = [];
-  readonly #pendingWrites: PendingWrite[] = [];
+  readonly #pendingWrites: { endOffset: number; callback: TransportCallback }[] = [];
   /** Every byte before this offset is committed, or will be when a call that is under way is answered. */
   #committingOffset: number;
   #peerEnded = false;
   #noteDue = false;
+  /** Run behind the next byte that is written; what has come is not consumed before. */
+  #behindAnswer: (() => void) | undefined;
+  /** Of the write that the stream waits for, in the stream's own count. */
+  #writingLength = 0;
   #held = false;
 
   /**
@@ -158,21 +158,49 @@ export class FramedTransport implements Transport, FramePipeOwner {
    * process can undo that, at once if it may.
    */
   acknowledge(then: () => void): void {
+    this.#behindAnswer = undefined;
     this.#noteDue = true;
     this.#sendConsumed();
     this.#pipe.afterSent(then);
   }
 
+  /**
+   * What has come counts as consumed only behind the next byte that is written, or `end` or {@link acknowledge}
+   * (automatic commit): a crash before brings it again. `then` runs behind that byte, before it has left.
+   */
+  holdConsumed(then: () => void): void {
+    this.#behindAnswer = then;
+  }
+
+  get holdsConsumed(): boolean {
+    return this.#behindAnswer !== undefined;
+  }
+
+  /** Everything that was written to the stream was sent, if not taken. */
+  get hasSentAll(): boolean {
+    const waiting = this.#outer.writableLength - (this.#pendingWrites.length > 0 ? this.#writingLength : 0);
+    return this.#unsent.length === 0 && waiting <= 0;
+  }
+
   noteConsumed(): void {
-    if (this.#noteDue) return;
+    if (this.#noteDue || this.#behindAnswer !== undefined) return;
     this.#noteDue = true;
     // Not at once: who only looks puts the bytes back before it gives way.
     this.#pipe.soon(() => this.#sendConsumed());
   }
 
+  #endHold(): void {
+    const then = this.#behindAnswer;
+    if (then === undefined) return;
+    this.#behindAnswer = undefined;
+    this.noteConsumed();
+    this.#pipe.soon(then);
+  }
+
   #sendConsumed(): void {
     if (!this.#noteDue) return;
     this.#noteDue = false;
+    if (this.#behindAnswer !== undefined) return;
     const consumed = this.consumedOffset;
     if (this.#session.commit === 'auto') {
       if (consumed <= this.#acknowledgedOffset) return;
@@ -188,6 +216,11 @@ export class FramedTransport implements Transport, FramePipeOwner {
   /** Keeps state with the session, in the order of what is written; answers false where only a call can. */
   tellState(state: Buffer): boolean {
     this.#pipe.sendState?.(state);
+    return this.tellsState;
+  }
+
+  /** {@link tellState} can. */
+  get tellsState(): boolean {
     return this.#pipe.sendState !== undefined;
   }
 
@@ -201,6 +234,7 @@ export class FramedTransport implements Transport, FramePipeOwner {
   }
 
   write(chunk: Buffer | string, encoding: BufferEncoding, callback: TransportCallback): void {
+    this.#writingLength = chunk.length;
     this.#queue(bytesOf(chunk, encoding));
     this.#awaitTaken(callback);
   }
@@ -209,6 +243,7 @@ export class FramedTransport implements Transport, FramePipeOwner {
     chunks: readonly { chunk: Buffer | string; encoding: BufferEncoding }[],
     callback: TransportCallback,
   ): void {
+    this.#writingLength = chunks.reduce((sum, { chunk }) => sum + chunk.length, 0);
     const parts = chunks.map(({ chunk, encoding }) => bytesOf(chunk, encoding));
     const bytes = parts.reduce((sum, part) => sum + part.length, 0);
     // As node:tls sends them: one record, where one holds them.
@@ -218,6 +253,7 @@ export class FramedTransport implements Transport, FramePipeOwner {
   }
 
   end(callback: TransportCallback): void {
+    this.#endHold();
     // Stream ends only when every write was called back, so all is taken; the link has said that it ends. The lane
     // stays open both ways, for what is still read is to be acknowledged.
     callback();
@@ -306,6 +342,7 @@ export class FramedTransport implements Transport, FramePipeOwner {
       this.#unsent.push({ bytes, last: start + bytes.length === chunk.length });
     }
     this.#send();
+    this.#endHold();
   }
 
   /** Sends what the window allows; a frame is sent whole or not yet. */
@@ -351,23 +388,6 @@ export class FramedTransport implements Transport, FramePipeOwner {
     if ((this.#pendingWrites[0]?.endOffset ?? Number.POSITIVE_INFINITY) <= written)
       this.#pipe.afterWritten?.(() => this.#callBack(written));
   }
-}
-
-/** What is used of a readable stream's state: with `setEncoding` the stream holds texts, and counts characters. */
-interface ReadableState {
-  buffer: Iterable<Buffer | string | null>;
-  decoder?: { lastNeed?: number; lastTotal?: number } | null;
-}
-
-/** Bytes of the session that are in the socket's stream and that the application has not taken. */
-function untakenBytes(socket: SharedSocket): number {
-  const { readableEncoding: encoding } = socket;
-  if (encoding === null) return socket.readableLength;
-  const { buffer, decoder } = (socket as unknown as { _readableState: ReadableState })._readableState;
-  // The bytes of a character that is not whole yet.
-  let bytes = (decoder?.lastTotal ?? 0) - (decoder?.lastNeed ?? 0);
-  for (const text of buffer) if (text !== null) bytes += Buffer.byteLength(text, encoding);
-  return bytes;
 }
 
 /** net.Socket hands strings on as they are. */

@@ -13,7 +13,15 @@ const SCRIPT = `
     console.log('request', request.url);
     // Later than the daemon is told that the connection is idle.
     response.on('close', () => setImmediate(() => setImmediate(() => console.log('idle', request.url))));
-    if (request.url === '/die') process.kill(process.pid, 'SIGKILL');
+    const die = () => process.kill(process.pid, 'SIGKILL');
+    if (request.url === '/die' || request.url === '/die/' + WORKER) die();
+    if (request.url === '/begun/die') return response.write('begun\\n', die);
+    if (request.url === '/ended/die') response.on('finish', die);
+    if (request.url === '/keep') {
+      const { socket } = request;
+      void socket.setState(Buffer.from('one'));
+      return socket.setState(Buffer.from('two')).then(() => console.log('kept'));
+    }
     const answer = () => response.end(WORKER + ' answers ' + request.url + '\\n');
     if (request.url.startsWith('/slow')) waiting.push(answer);
     else if (request.url.startsWith('/early')) answer();

@@ -66,12 +66,16 @@ test('P6: a crash closes the connections with a request, the idle ones go on; no
   const port = await unusedPort();
   const first = await startWorker(t, prepared, port, 'first');
   const options = { ca: prepared.ca, port };
-  const [fresh, idle, busy, half] = await Promise.all([1, 2, 3, 4].map(() => textClient(t, options)));
-  assert.ok(fresh && idle && busy && half);
+  const [fresh, idle, busy, half, halfNext] = await Promise.all(
+    [1, 2, 3, 4, 5].map(() => textClient(t, options)),
+  );
+  assert.ok(fresh && idle && busy && half && halfNext);
   await ask(idle, '/1', 'first');
   await ask(busy, '/2', 'first');
   busy.write(`POST /slow ${HEAD}Content-Length: 1000\r\n\r\nbegun`);
   half.write('GET /half HTTP/1.1\r\nHo');
+  halfNext.write(`GET /whole ${HEAD}\r\nGET /half HTTP/1.1\r\nHo`);
+  await halfNext.until(/first answers \/whole\n/);
   await waitFor(() => first.requests().includes('/slow'), { what: 'the slow request' });
   await ask(idle, '/3', 'first');
   await first.printed('idle /3');
@@ -80,21 +84,26 @@ test('P6: a crash closes the connections with a request, the idle ones go on; no
   const second = await startWorker(t, prepared, port, 'second');
   await busy.over();
   await half.over();
+  await halfNext.over();
   await ask(idle, '/4', 'second');
   await ask(fresh, '/5', 'second');
   assert.deepEqual(second.requests(), ['/4', '/5']);
   assert.deepEqual([fresh.ended, idle.ended], [undefined, undefined]);
 });
 
-for (const commit of ['auto', 'manual'])
-  test(`P6: a request that kills its worker is not given to the next one (commit: ${commit})`, async (t) => {
+for (const [method, commit] of [
+  ['POST', 'auto'],
+  ['POST', 'manual'],
+  ['GET', 'manual'],
+])
+  test(`P6: a request that kills its worker is not given to the next one (${method}, commit: ${commit})`, async (t) => {
     const port = await unusedPort();
     const options = { shared: { survive: true, commit } };
     const first = await startWorker(t, prepared, port, 'first', options);
     const client = await textClient(t, { ca: prepared.ca, port });
     await ask(client, '/1', 'first');
     await first.printed('idle /1');
-    client.write(`GET /die ${HEAD}\r\n`);
+    client.write(`${method} /die ${HEAD}\r\n`);
     assert.equal((await first.result).signal, 'SIGKILL');
     const second = await startWorker(t, prepared, port, 'second', options);
     await client.over();
@@ -194,8 +203,12 @@ test('a deploy of a server whose sessions do not survive: idle connections end, 
   assert.deepEqual(second.requests(), ['/2']);
 });
 
-for (const commit of ['auto', 'manual'])
-  test(`P6: deploys and crashes under load: no deploy is noticed, nothing is done twice (commit: ${commit})`, async (t) => {
+for (const [method, commit] of [
+  ['POST', 'auto'],
+  ['POST', 'manual'],
+  ['GET', 'auto'],
+])
+  test(`P6: deploys and crashes under load: no deploy is noticed, each is answered once (${method}, commit: ${commit})`, async (t) => {
     const port = await unusedPort();
     const options = { shared: { survive: true, commit } };
     const workers = [await startWorker(t, prepared, port, 'w0', options)];
@@ -207,8 +220,10 @@ for (const commit of ['auto', 'manual'])
         const client = await textClient(t, { ca: prepared.ca, port });
         while (!over && client.ended === undefined) {
           const url = `/${sent++}`;
-          client.write(`POST ${url} ${HEAD}Content-Length: 5\r\n\r\nhe`);
-          client.write('llo');
+          client.write(
+            `${method} ${url} ${HEAD}${method === 'POST' ? 'Content-Length: 5\r\n\r\nhe' : '\r\n'}`,
+          );
+          if (method === 'POST') client.write('llo');
           const outcome = await waitFor(() => (client.text.includes(` ${url}\n`) ? 'answer' : client.ended), {
             what: `the answer to ${url}`,
           });
@@ -216,6 +231,8 @@ for (const commit of ['auto', 'manual'])
           else unanswered.push(url);
         }
         client.socket.destroy();
+        const seen = client.text.match(/answers .*\n/g) ?? [];
+        assert.equal(new Set(seen).size, seen.length, 'an answer came twice');
       }
     };
     const unanswered: string[] = [];
@@ -239,6 +256,8 @@ for (const commit of ['auto', 'manual'])
     over = true;
     await Promise.all(clients);
     const done = workers.flatMap((worker) => worker.requests());
-    assert.equal(new Set(done).size, done.length, 'a request was done twice');
+    const most = method === 'POST' ? 1 : 2;
+    for (const url of new Set(done))
+      assert.ok(done.filter((each) => each === url).length <= most, `${url} was done too often`);
     for (const url of answered) assert.ok(done.includes(url), `${url} was answered by nobody`);
   });

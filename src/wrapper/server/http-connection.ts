@@ -1,8 +1,11 @@
 // One connection of a shared https.Server whose session survives. The state of the session says where in both streams
 // it last was between two requests; a worker that finds it there may go on, and one that does not closes it. The first
 // bytes of a request count as consumed before Node's parser has them, so a crash never brings a request back that a
-// handler may have seen. NEVER: touches a connection that was upgraded, or that the application keeps a state of.
+// handler may have seen; those of a request with a safe method count behind the first byte of its answer, so a crash
+// before that brings it back, once. NEVER: touches a connection that was upgraded, or that the application keeps a
+// state of.
 import { SharedSocket } from '../shared-socket.ts';
+import { isSafeRequest, isWithinRequest, watchRequests } from './request-parsing.ts';
 
 /** A place between two requests: offsets in the peer's stream and in our own. */
 export interface Place {
@@ -12,8 +15,8 @@ export interface Place {
 
 /** The server of a connection. */
 export interface ConnectionOwner {
-  /** It may be idle; `noteIdle` is called when Node says so. */
-  scanSoon(): void;
+  /** It may be idle; `noteIdle` is called when it is, or with a Node that cannot be watched, when that says so. */
+  checkSoon(connection: HttpConnection): void;
   /** A response was sent to its end. */
   responseOnFinish(connection: HttpConnection): void;
   /** Node would close the connection; answers whether that only was its answer to a question. */
@@ -25,7 +28,7 @@ export interface ConnectionOwner {
 /** What Node's HTTP server keeps on a socket (lib/_http_server.js, Node 20 to 26). */
 interface HttpSocket {
   parser?: object | null;
-  _httpMessage?: object | null;
+  _httpMessage?: { writableEnded: boolean; outputSize: number; _last: boolean } | null;
 }
 
 const MARK = 'tlshub-http ';
@@ -36,6 +39,10 @@ export function placeOf(state: Buffer | null): Place | undefined {
   if (state === null) return { read: 0, written: 0 };
   const [, read, written] = /^tlshub-http (\d+) (\d+)$/.exec(state.toString('latin1')) ?? [];
   return read === undefined ? undefined : { read: Number(read), written: Number(written) };
+}
+
+function markOf({ read, written }: Place): string {
+  return `${MARK}${read} ${written}`;
 }
 
 /** True for the state of a connection that was upgraded, and of which the application keeps none. */
@@ -54,9 +61,16 @@ export class HttpConnection {
   /** Chunks that wait until their first bytes count as consumed. */
   #heldBack: unknown[] | undefined;
   #left = false;
-  /** Where it was last between two requests. */
-  #place: string | undefined;
+  /** All of the request that has come is its head, and a crash may bring it to another worker. */
+  #mayComeAgain = false;
+  /** The request that comes first may be what another worker died of. */
+  #isSuspect = false;
+  #isWatched = false;
+  /** Where it was last between two requests, as the daemon was told. */
+  #place: Place | undefined;
   #waiting: (() => void)[] = [];
+  /** The application's state follows the word that the request is consumed. */
+  #acknowledged: Promise<void> | undefined;
   #requestTimeout: number | undefined;
 
   constructor(socket: SharedSocket, owner: ConnectionOwner) {
@@ -66,14 +80,27 @@ export class HttpConnection {
       push: (chunk: unknown) => this.#push(chunk),
       destroy: (error?: Error) => (owner.takeIdle(this) ? socket : verbs.destroy.call(socket, error)),
       handOff: (state?: Uint8Array) => this.#handOff(state),
-      setState: (state: Uint8Array) => {
-        this.#leave();
-        return verbs.setState.call(socket, state);
-      },
+      setState: (state: Uint8Array) => this.#setState(state),
     };
     for (const [name, value] of Object.entries(own))
       Object.defineProperty(socket, name, { configurable: true, writable: true, value });
     socket.once('close', () => this.#leave());
+  }
+
+  /** Node's HTTP server has it now. */
+  watch(): void {
+    this.#isWatched = this.survives && watchRequests(this.#socket as HttpSocket);
+  }
+
+  /** It can tell by itself whether it is between two requests. */
+  get isWatched(): boolean {
+    return this.#isWatched;
+  }
+
+  /** Node's parser is between two requests; only where it is watched. */
+  get isBetweenRequests(): boolean {
+    const { parser } = this.#socket as HttpSocket;
+    return Boolean(parser) && !isWithinRequest(parser as object);
   }
 
   /** A response was sent to its end. */
@@ -96,19 +123,21 @@ export class HttpConnection {
     if (!this.survives && this.isHttp && this.#socket.receivedBytes === 0) this.#socket.destroy();
   }
 
-  /** Node says that it is between two requests. */
+  /** It is between two requests, so far as the parser knows. */
   noteIdle(): void {
-    const { framed, sharing } = this.#socket;
-    if (framed === undefined || this.#left || !this.#isQuiet() || !this.#socket.isLeased) return;
+    if (!this.survives || this.#left || !this.#isQuiet() || !this.#socket.isLeased) return;
     this.#begun = false;
-    const written = (sharing.writtenAt ?? 0) + framed.bytesWritten;
-    this.#place = `${MARK}${framed.consumedOffset} ${written}`;
-    if (!framed.tellState(Buffer.from(this.#place, 'latin1'))) this.#tell(this.#place);
+    this.#mayComeAgain = false;
+    this.#tellPlace();
     this.#wake();
   }
 
-  /** It came from another worker: its client has the time of an idle connection until its next request. */
+  /**
+   * It came from another worker: its client has the time of an idle connection until its next request, which may be
+   * what that worker died of.
+   */
   waitForRequest(keepAliveTimeoutMs: number, timeoutMs: number): void {
+    this.#isSuspect = true;
     if (this.#begun || !keepAliveTimeoutMs) return;
     this.#requestTimeout = timeoutMs;
     this.#socket.setTimeout(keepAliveTimeoutMs);
@@ -122,14 +151,21 @@ export class HttpConnection {
       return true;
     }
     if (chunk === null || framed === undefined) return this.#deliver(chunk);
-    if (this.#begun) {
+    if (this.#begun && !this.#mayComeAgain) {
       const wantsMore = this.#deliver(chunk);
       if (framed.isManual && !this.#left) void this.#commit();
       return wantsMore;
     }
+    const isSafe = !this.#begun && !this.#isSuspect && !framed.isManual && isSafeRequest(chunk);
     this.#begun = true;
+    this.#mayComeAgain = isSafe;
+    this.#isSuspect = false;
     if (this.#requestTimeout !== undefined) this.#socket.setTimeout(this.#requestTimeout);
     this.#requestTimeout = undefined;
+    if (isSafe) {
+      framed.holdConsumed(this.#requestOnConsumed);
+      return this.#deliver(chunk);
+    }
     this.#heldBack = [chunk];
     const deliverHeld = () => {
       const chunks = this.#heldBack ?? [];
@@ -141,11 +177,39 @@ export class HttpConnection {
     return true;
   }
 
+  /** The answer has begun to leave. If that is all of it, and nothing else came, the place leaves in the same write. */
+  readonly #requestOnConsumed = (): void => {
+    const { framed, isLeased } = this.#socket;
+    const { _httpMessage: response } = this.#socket as HttpSocket;
+    if (!this.#mayComeAgain || this.#left || !isLeased || !this.#isWatched || !this.isBetweenRequests) return;
+    if (!framed?.tellsState || !framed.hasSentAll || !response?.writableEnded || response.outputSize) return;
+    // The connection ends behind it, which may be how the client knows where the answer does.
+    if (response._last) return;
+    this.#begun = false;
+    this.#mayComeAgain = false;
+    this.#tellPlace();
+  };
+
   /** With manual commit, what HTTP has read is committed for the application, up to an upgrade. */
   async #commit(): Promise<void> {
     // Where it fails the session has ended, which the socket is told by itself.
     await verbs.commit.call(this.#socket).catch(() => {});
-    this.#owner.scanSoon();
+    this.#owner.checkSoon(this);
+  }
+
+  /** The state counts from behind the request in which it is set. */
+  #setState(state: Uint8Array): Promise<void> {
+    const { framed } = this.#socket;
+    if (framed?.holdsConsumed)
+      this.#acknowledged = new Promise((resolve) => {
+        framed.acknowledge(resolve);
+        this.#socket.once('close', resolve);
+      });
+    const set = () => {
+      this.#leave();
+      return verbs.setState.call(this.#socket, state);
+    };
+    return this.#acknowledged === undefined ? set() : this.#acknowledged.then(set);
   }
 
   #deliver(chunk: unknown): boolean {
@@ -153,27 +217,27 @@ export class HttpConnection {
     const { parser, _httpMessage } = this.#socket as HttpSocket;
     if (!parser && !this.#socket.destroyed) this.#leave(UPGRADED);
     // The rest of a request whose response went out before.
-    else if (this.#begun && !_httpMessage) this.#owner.scanSoon();
+    else if (this.#begun && !_httpMessage) this.#owner.checkSoon(this);
     return wantsMore;
   }
 
   async #handOff(state: Uint8Array | undefined): Promise<void> {
     if (state === undefined && !this.#left && (this.#begun || !this.#isQuiet())) {
-      this.#owner.scanSoon();
+      this.#owner.checkSoon(this);
       await new Promise<void>((resolve) => this.#waiting.push(resolve));
     }
     if (this.#socket.destroyed) return;
     // The call that gives it away could overtake what was told on the trunk.
     if (state === undefined && !this.#left && this.#place !== undefined && this.#socket.isLeased)
-      this.#tell(this.#place);
+      this.#tell(markOf(this.#place));
     await verbs.handOff.call(this.#socket, state);
   }
 
   /** Nothing of a response is left, and nothing of a request. */
   #isQuiet(): boolean {
     const { writableLength, readableLength, framed } = this.#socket;
-    if (writableLength > 0 || readableLength > 0 || framed?.committedOffset !== framed?.consumedOffset)
-      return false;
+    if (this.#heldBack !== undefined || writableLength > 0 || readableLength > 0) return false;
+    if (framed?.committedOffset !== framed?.consumedOffset) return false;
     return !(this.#socket as HttpSocket)._httpMessage;
   }
 
@@ -184,8 +248,22 @@ export class HttpConnection {
     for (const name of ['destroy', 'handOff', 'setState']) Reflect.deleteProperty(this.#socket, name);
     if (this.#heldBack === undefined) Reflect.deleteProperty(this.#socket, 'push');
     this.#owner.forget(this);
-    if (mark !== undefined && this.#socket.framed !== undefined && this.#socket.isLeased) this.#tell(mark);
+    const { framed, isLeased } = this.#socket;
+    if (mark !== undefined && isLeased && framed?.holdsConsumed)
+      framed.acknowledge(() => this.#socket.isLeased && this.#tell(mark));
+    else if (mark !== undefined && isLeased && framed !== undefined) this.#tell(mark);
     this.#wake();
+  }
+
+  #tellPlace(): void {
+    const { framed, sharing } = this.#socket;
+    if (framed === undefined) return;
+    const read = framed.consumedOffset;
+    const written = (sharing.writtenAt ?? 0) + framed.bytesWritten;
+    if (read === this.#place?.read && written === this.#place.written) return;
+    this.#place = { read, written };
+    const mark = markOf(this.#place);
+    if (!framed.tellState(Buffer.from(mark, 'latin1'))) this.#tell(mark);
   }
 
   #tell(mark: string): void {

@@ -1,12 +1,13 @@
 // The connections of a shared https.Server: which of those that survive their process are between two requests, and what a
 // worker does with one that another worker had; those that do not survive end when they are idle. ALWAYS: no request
-// reaches a second worker once a handler may have seen it. Installed by share-node-server.ts; one connection is
-// http-connection.ts.
+// reaches a second worker once a handler may have seen it, but one with a safe method (GET, HEAD, OPTIONS) of which no
+// byte of an answer has left. NEVER: a request reaches a third worker. Installed by share-node-server.ts; one connection
+// is http-connection.ts.
 import { subscribe } from 'node:diagnostics_channel';
 import type { Server } from 'node:https';
 import type { Socket } from 'node:net';
 import { SharedSocket } from '../shared-socket.ts';
-import { HttpConnection, placeOf, wasUpgraded } from './http-connection.ts';
+import { type ConnectionOwner, HttpConnection, placeOf, wasUpgraded } from './http-connection.ts';
 import type { ServerProtocol, SharedServerMembers } from './share-server.ts';
 
 type SharedHttpsServer = Server & SharedServerMembers;
@@ -21,8 +22,26 @@ export class HttpConnections implements ServerProtocol {
   /** While Node is asked which connections are idle. */
   #idle: Set<HttpConnection> | undefined;
   #isScanDue = false;
+  /** To be looked at in the next turn. */
+  #due: HttpConnection[] = [];
   #isLeaving = false;
   #onceLeft: (() => void) | undefined;
+  readonly #owner: ConnectionOwner = {
+    checkSoon: (maybeIdle) => this.#checkSoon(maybeIdle),
+    takeIdle: (idle) => {
+      if (this.#idle === undefined || (this.#isLeaving && !idle.survives)) return false;
+      this.#idle.add(idle);
+      return true;
+    },
+    responseOnFinish: (answered) => {
+      if (answered.survives) this.#checkSoon(answered);
+      else if (this.#isLeaving) this.#scanSoon();
+    },
+    forget: (gone) => {
+      this.#connections.delete(gone);
+      this.#checkLeft();
+    },
+  };
 
   /** @param server not listening; it becomes a shared one before {@link install} */
   constructor(server: Server) {
@@ -40,6 +59,8 @@ export class HttpConnections implements ServerProtocol {
       if (socket instanceof SharedSocket) this.#keep(socket);
       else this.#spare(socket);
     });
+    // Behind it, before anything is read.
+    server.on('secureConnection', (socket) => byConnection.get(socket)?.watch());
     if (survives) {
       const serverOnAdopt = (socket: SharedSocket) => {
         if (server.listenerCount('adopt') === 1) socket.destroy();
@@ -86,30 +107,18 @@ export class HttpConnections implements ServerProtocol {
       this.#onceLeft = resolve;
       this.#checkLeft();
     });
+    this.#onceLeft = undefined;
     this.#isLeaving = false;
   }
 
   #checkLeft(): void {
+    if (this.#onceLeft === undefined) return;
     if (![...this.#connections].some((connection) => connection.isHttp && !connection.survives))
       this.#onceLeft?.();
   }
 
   #keep(socket: SharedSocket): void {
-    const connection = new HttpConnection(socket, {
-      scanSoon: () => this.#scanSoon(),
-      takeIdle: (idle) => {
-        if (this.#idle === undefined || (this.#isLeaving && !idle.survives)) return false;
-        this.#idle.add(idle);
-        return true;
-      },
-      responseOnFinish: (answered) => {
-        if (answered.survives || this.#isLeaving) this.#scanSoon();
-      },
-      forget: (gone) => {
-        this.#connections.delete(gone);
-        this.#checkLeft();
-      },
-    });
+    const connection = new HttpConnection(socket, this.#owner);
     byConnection.set(socket, connection);
     this.#connections.add(connection);
   }
@@ -118,6 +127,20 @@ export class HttpConnections implements ServerProtocol {
   #spare(socket: Socket): void {
     const { destroy } = socket;
     socket.destroy = (error) => (this.#idle === undefined ? destroy.call(socket, error) : socket);
+  }
+
+  #checkSoon(connection: HttpConnection): void {
+    if (!connection.isWatched) {
+      this.#scanSoon();
+      return;
+    }
+    if (this.#due.push(connection) === 1) setImmediate(() => this.#checkDue());
+  }
+
+  #checkDue(): void {
+    const due = this.#due;
+    this.#due = [];
+    for (const connection of due) if (connection.isBetweenRequests) connection.noteIdle();
   }
 
   #scanSoon(): void {
@@ -129,7 +152,7 @@ export class HttpConnections implements ServerProtocol {
     });
   }
 
-  /** Only Node knows whether its parser is between two requests; it tells by what it would close. */
+  /** Node tells which connections are between two requests by what it would close: all of them are looked at. */
   #scan(): void {
     const idle = new Set<HttpConnection>();
     this.#idle = idle;
