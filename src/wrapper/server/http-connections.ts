@@ -6,6 +6,7 @@
 import { subscribe } from 'node:diagnostics_channel';
 import type { Server } from 'node:https';
 import type { Socket } from 'node:net';
+import { TurnoverSet } from '../../link/turnover.ts';
 import { SharedSocket } from '../shared-socket.ts';
 import { type ConnectionOwner, HttpConnection, placeOf, wasUpgraded } from './http-connection.ts';
 import type { ServerProtocol, SharedServerMembers } from './share-server.ts';
@@ -18,7 +19,7 @@ let isSubscribed = false;
 /** The connections of one server. */
 export class HttpConnections implements ServerProtocol {
   readonly #server: SharedHttpsServer;
-  readonly #connections = new Set<HttpConnection>();
+  readonly #connections = new TurnoverSet<HttpConnection>();
   /** While Node is asked which connections are idle. */
   #idle: Set<HttpConnection> | undefined;
   #isScanDue = false;
