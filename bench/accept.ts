@@ -8,10 +8,10 @@ import { makeStage, withScope } from './stage.ts';
 
 const { values: flags } = parseArgs({
   options: {
-    rounds: { type: 'string', default: '15' },
-    connections: { type: 'string', default: '300' },
+    rounds: { type: 'string', default: '9' },
+    connections: { type: 'string', default: '1000' },
     'in-flight': { type: 'string', default: '16' },
-    'warm-up': { type: 'string', default: '4000' },
+    'warm-up': { type: 'string', default: '6000' },
     key: { type: 'string', default: 'ec' },
     /** Later connections resume the session of the first. */
     resume: { type: 'boolean', default: false },

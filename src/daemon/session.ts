@@ -33,7 +33,7 @@ export interface SessionHome {
   sessionOnLeased(session: Session, link: LinkPeer | undefined): void;
   /** Nobody holds it any more, and it lives on. */
   sessionOnUnheld(named: NamedSession): void;
-  /** Its connection is gone. */
+  /** Its connection is gone, or nobody is to have it any more. */
   sessionOnGone(session: Session): void;
 }
 

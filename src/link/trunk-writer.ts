@@ -104,7 +104,8 @@ export class TrunkWriter {
     for (const note of notes) note();
     const parts = this.#batch.take();
     const socket = this.#socket;
-    if (socket.destroyed) return;
+    // A write behind its end would destroy it, and with it what the other end has sent.
+    if (!socket.writable) return;
     if (parts.length > 1) socket.cork();
     for (const part of parts) socket.write(part);
     if (parts.length > 1) socket.uncork();

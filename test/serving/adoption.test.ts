@@ -1,5 +1,7 @@
 // Issue 4, "Adoption": when a process goes, its sessions go on in another one of the group.
 import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import { connect } from 'node:net';
 import { afterEach, describe, test } from 'node:test';
 import { pattern } from '#helpers/pattern.js';
 import { readLine } from '#helpers/streams.js';
@@ -7,6 +9,14 @@ import { waitFor } from '#helpers/wait-for.js';
 import { type Client, makeServingPlace, type ServerProcess, servedBy } from './server-processes.ts';
 
 const place = makeServingPlace();
+
+/** Sessions that wait for a worker. */
+async function waitingAt(port: number): Promise<number | undefined> {
+  const { servers } = (await place.daemon.status()).status as {
+    servers: { address: string | null; waiting: number }[];
+  };
+  return servers.find(({ address }) => address === `127.0.0.1:${port}`)?.waiting;
+}
 
 /** Two workers that adopt, and a client of the first. */
 async function pair(
@@ -196,6 +206,33 @@ describe('issue 4: who adopts', () => {
     await place.serve(second, { port, shared });
     await first.kill();
     assert.equal(await client.ended(), 'end');
+  });
+
+  test('a client that has gone away, whose last words nobody wanted, is nobody’s any more', async () => {
+    const [first, second, third] = [place.process(), place.process(), place.process()];
+    const shared = { survive: true, linger: 2_500 };
+    const port = await place.serve(first, { adopts: true, shared });
+    const raw = connect(port, '127.0.0.1');
+    await once(raw, 'connect');
+    const client = await place.dial(port, { socket: raw });
+    assert.equal(await servedBy(client), first.pid);
+    await place.serve(second, { port, shared });
+    first.signal('SIGSTOP');
+    client.socket.write('last words');
+    await waitFor(
+      async () =>
+        (await place.daemon.sessions()).some(
+          (one) => Number(one.receivedOffset) - Number(one.committedOffset) === 10,
+        ),
+      { what: 'the last words' },
+    );
+    raw.resetAndDestroy();
+    await first.kill();
+    await waitFor(async () => (await waitingAt(port)) === 1, { what: 'a session that waits for a worker' });
+    await waitFor(async () => (await waitingAt(port)) === 0, { what: 'the end of its linger' });
+    await place.serve(third, { adopts: true, port, shared });
+    assert.equal(await servedBy(await place.dial(port)), second.pid);
+    assert.deepEqual((await third.report()).adopted, []);
   });
 
   test('socket.destroy() of a worker closes the connection, and nobody adopts it', async () => {

@@ -149,6 +149,7 @@ export class Names implements NamedSessionOwner {
     this.#forgetName(named);
     this.#claims.release(named.session);
     this.#handles.revoke(named.session);
+    named.session.home?.sessionOnGone(named.session);
   }
 
   #forgetName({ name, session }: NamedSession): void {

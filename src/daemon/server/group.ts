@@ -266,7 +266,7 @@ export class ServerGroup implements AcceptorOwner, SessionHome {
     const { session } = named;
     const last = this.#release(session);
     const returned = this.#returned.get(session);
-    if (this.#returned.delete(session) && returned !== undefined && !this.#ended) {
+    if (this.#returned.delete(session) && returned !== undefined && !this.#ended && !isOver(named)) {
       session.leases -= 1;
       this.#waitAgain(session, returned);
       this.#serve();
@@ -285,10 +285,10 @@ export class ServerGroup implements AcceptorOwner, SessionHome {
 
   sessionOnGone(session: Session): void {
     const { named } = session;
+    // One with a life of its own may still hold something for a worker; it is told again when that is over.
+    if (named !== undefined && !isOver(named)) return;
     this.#returned.delete(session);
     this.#release(session);
-    // One with a life of its own may still hold something for a worker.
-    if (named !== undefined && !isOver(named)) return;
     const offer = this.#offers.get(session);
     if (offer !== undefined) this.#dropOffer(session, offer);
     const wasWaiting = this.#waiting.delete(session);
