@@ -26,9 +26,9 @@ export class LaneEnding {
     return LANE_FAILURES.has(codeOf(error)) && error !== this.#known?.error;
   }
 
-  /** The daemon has said how its side of the lane ended. */
+  /** The daemon has said how its side of the lane ended, or its link is lost, which changes nothing about its last word. */
   learn(end: LaneEnd): void {
-    this.#known = end;
+    if (this.#known?.rc !== -1) this.#known = end;
     this.#check?.();
   }
 
